@@ -1,0 +1,65 @@
+"""Runs in the browser box: Chromium, driven by jobs that come over a port, one JSON object a line.
+
+Two ports of 127.0.0.1 in this box are met from outside through the box's pipe:
+  9001  one connection: jobs in, results out, a line of JSON each
+  9002  offers: idle connections; each becomes one connection to the app, when Chromium asks for one
+Started as `python -I <this folder>`, which finds the other files beside this one.
+
+Chromium's own sandbox is off (--no-sandbox): it needs privileges that a box does not have, and the
+box, with no network and nothing of the user's in it, is the sandbox.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+
+from look import Looks
+from playwright.async_api import Error, async_playwright
+from ports import Ports
+
+JOBS, OFFERS = 9001, 9002
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+    "--js-flags=--max-old-space-size=512",
+]
+
+
+async def serve(looks, ports, reader, writer):
+    """Answers jobs until the connection ends, and with it this program."""
+    preparing = asyncio.ensure_future(looks.prepare())
+    while line := await reader.readline():
+        with contextlib.suppress(Error):
+            await preparing
+        job = json.loads(line)
+        await ports.listen(job["port"])
+        result = await looks.look(job)
+        writer.write(json.dumps(result).encode() + b"\n")
+        await writer.drain()
+        preparing = asyncio.ensure_future(looks.prepare())
+    os._exit(0)
+
+
+async def main():
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(
+            executable_path="/usr/bin/chromium", args=ARGUMENTS
+        )
+        looks, ports = Looks(browser), Ports()
+        await asyncio.start_server(ports.offered, "127.0.0.1", OFFERS)
+        jobs = await asyncio.start_server(
+            lambda reader, writer: serve(looks, ports, reader, writer),
+            "127.0.0.1",
+            JOBS,
+            limit=64 << 20,
+        )
+        await jobs.serve_forever()
+
+
+asyncio.run(main())

@@ -1,0 +1,184 @@
+"""One look at an app: what it shows, what its controls change, what its checks give."""
+
+import asyncio
+import base64
+import contextlib
+import time
+
+from controls import use_all
+from pictures import DESKTOP, PHONE, Camera
+from playwright.async_api import Error
+from steps import StepFailed, step
+from visit import SCRIPT, Hangs, Visit, first_line, short
+
+TOGETHER = 3
+"""Checks that are tried at once, each on a page of its own."""
+SPARE = 3
+"""Fresh contexts that are kept ready between looks."""
+
+
+class Looks:
+    """Makes looks with one browser; contexts for the next are made while nobody waits."""
+
+    def __init__(self, browser):
+        self.browser = browser
+        self.spare = []
+        self.closing = set()
+
+    async def context(self):
+        context = await self.browser.new_context(
+            viewport={"width": DESKTOP[0], "height": DESKTOP[1]},
+            reduced_motion="reduce",
+            accept_downloads=True,
+            service_workers="block",
+        )
+        await context.add_init_script(SCRIPT)
+        context.set_default_timeout(5000)
+        return context, await context.new_page()
+
+    async def prepare(self):
+        while len(self.spare) < SPARE:
+            self.spare.append(await self.context())
+
+    async def visit(self, job, beside=None):
+        """A page of its own; beside another's it shares that one's cache, and so its storage."""
+        if beside:
+            context, page = beside.context, await beside.context.new_page()
+        else:
+            context, page = self.spare.pop() if self.spare else await self.context()
+        visit = Visit(context, page, f"http://localhost:{job['port']}")
+        visit.files = {k: base64.b64decode(v) for k, v in job.get("files", {}).items()}
+        return visit
+
+    async def look(self, job):
+        """The answer to one job; with `spoiled` the browser is of no further use."""
+        deadline = time.monotonic() + job["seconds"] - 5
+        result = {"checks": [], "controls": [], "seconds": {}}
+        visit = await self.visit(job)
+        try:
+            async with asyncio.timeout(job["seconds"]):
+                await self._look(job, visit, result, deadline)
+        except Hangs as hangs:
+            result |= {"fault": str(hangs), "spoiled": True}
+        except TimeoutError:
+            fault = f"it was not done with after {job['seconds']:.0f} seconds"
+            result |= {"fault": fault, "spoiled": True}
+        except Error as error:
+            result |= {"fault": self._why(visit, error), "spoiled": True}
+        for name in ("console", "errors", "failed", "notes"):
+            result[name] = getattr(visit, name)
+        self.close(visit.context)
+        return result
+
+    def close(self, what):
+        """Closes a page or a context while nobody waits for it."""
+
+        async def closing():
+            with contextlib.suppress(Error, TimeoutError):
+                async with asyncio.timeout(10):
+                    await what.close()
+
+        task = asyncio.ensure_future(closing())
+        self.closing.add(task)
+        task.add_done_callback(self.closing.discard)
+
+    def _why(self, visit, error):
+        if visit.crashed:
+            return "it uses more memory than a page may, and crashes"
+        if visit.loads > 10:
+            return "it keeps loading itself anew"
+        if not visit.page.url.startswith(visit.base):
+            return f"it leaves for {short(visit.page.url, 100)}"
+        return first_line(error)
+
+    async def _look(self, job, visit, result, deadline):
+        since = time.monotonic()
+        await visit.open()
+        result |= await visit.ask("overview")
+        if not visit.page.url.startswith(visit.base + "/"):
+            raise Error("gone")
+        async with Camera(visit.page) as camera:
+            result["blank"] = await visit.within(camera.blank())
+            if result["blank"]:
+                await asyncio.sleep(1.0)  # it may be fading in
+                result["blank"] = await visit.within(camera.blank())
+                result |= await visit.ask("overview")
+            result["desktop"] = await visit.within(camera.taken(DESKTOP))
+        result["seconds"]["open"] = round(time.monotonic() - since, 3)
+        if result["blank"]:
+            return
+        together = asyncio.Semaphore(1 if job["alone"] else TOGETHER)
+
+        async def one(check):
+            async with together:
+                return await self.check(job, check, visit)
+
+        # Opening a page is what costs most with Streamlit, so its first check has the open one.
+        mine = job["checks"][:1] if job["shared"] else []
+        checking = [asyncio.ensure_future(one(check)) for check in job["checks"][len(mine) :]]
+        try:
+            if job["alone"]:  # using the controls would change what the checks see
+                result["checks"] = await asyncio.gather(*checking)
+            await self._phone(visit, result)
+            first = [await self.check(job, check, visit, fresh=visit) for check in mine]
+            used = time.monotonic()
+            budget = min(deadline, used + job["control_seconds"])
+            result["controls"] = await use_all(visit, budget)
+            result["seconds"]["controls"] = round(time.monotonic() - used, 3)
+            result["checks"] = first + await asyncio.gather(*checking)
+            took = enumerate(result["checks"], 1)
+            result["seconds"] |= {f"check {at}": check["seconds"] for at, check in took}
+            result["seconds"]["all"] = round(time.monotonic() - since, 3)
+        finally:
+            for task in checking:
+                task.cancel()
+            await asyncio.gather(*checking, return_exceptions=True)
+
+    async def _phone(self, visit, result):
+        """The page as it looks on a phone."""
+        since = time.monotonic()
+        async with Camera(visit.page) as camera:
+            await visit.page.set_viewport_size({"width": PHONE[0], "height": PHONE[1]})
+            await visit.settle(60, 400)
+            result["phone"] = await visit.within(camera.taken(PHONE))
+            result["width"] = await visit.ask("width")
+            await visit.page.set_viewport_size({"width": DESKTOP[0], "height": DESKTOP[1]})
+        await visit.settle(30, 200)
+        result["seconds"]["phone"] = round(time.monotonic() - since, 3)
+
+    async def check(self, job, check, seen, fresh=None):
+        """One check on a fresh page, so that none depends on what another left behind; `fresh` is
+        one that is open."""
+        since = time.monotonic()
+        visit = fresh
+        if not fresh:
+            visit = await self.visit(job, seen if job["shared"] else None)
+        done = []
+        why = ""
+        try:
+            if not fresh and (not check["steps"] or check["steps"][0][0] != "open"):
+                await visit.open()
+            for word, value in check["steps"]:
+                done.append(f"{word}: {value}")
+                await step(visit, word, value)
+        except StepFailed as failure:
+            why = str(failure)
+        except Hangs as hangs:
+            why = f"the page hangs: {hangs}"
+        except Error as error:
+            why = self._why(visit, error)
+        except (ValueError, KeyError, TypeError) as error:
+            why = f"the step can't be read: {error}"
+        finally:
+            if visit is not seen:
+                for name in ("console", "errors", "failed", "notes"):
+                    for item in getattr(visit, name):
+                        seen.add(getattr(seen, name), item)
+                self.close(visit.page if job["shared"] else visit.context)
+        return {
+            "name": check["name"],
+            "passed": not why,
+            "steps": done,
+            "why": why[:1200],
+            "seconds": round(time.monotonic() - since, 3),
+        }

@@ -1,0 +1,24 @@
+"""The documentation's pictures, small enough for a repository."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+from PIL import Image
+from playwright.async_api import Page
+
+FOLDER = Path(__file__).parent.parent.parent / "docs" / "pictures"
+MOST_BYTES = 150_000
+
+
+async def save_picture(page: Page, name: str) -> None:
+    """What the page shows now, as docs/pictures/<name>.png with as many colours as fit."""
+    taken = Image.open(io.BytesIO(await page.screenshot())).convert("RGB")
+    for colours in (256, 128, 64):
+        content = io.BytesIO()
+        taken.quantize(colours, dither=Image.Dither.NONE).save(content, "PNG", optimize=True)
+        if content.tell() <= MOST_BYTES:
+            break
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    (FOLDER / f"{name}.png").write_bytes(content.getvalue())

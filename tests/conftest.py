@@ -1,0 +1,53 @@
+"""What every test may ask for, and the rule that a missing part is a skip, or with VIBE_REQUIRE
+a failure: no gap hides behind a skip where all parts are promised."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import shutil
+
+import docker
+import pytest
+from docker.errors import DockerException
+
+from vibe.sandbox import builder
+from vibe.sandbox.daemon import refusal
+from vibe.sandbox.images import IMAGES, recipe
+
+CHROMIUMS = ("chromium", "chromium-browser", "google-chrome")
+
+
+@functools.cache
+def missing(part: str) -> str:
+    """Why tests that need `docker` or `browser` can't run here; empty when they can."""
+    if part == "browser":
+        if any(shutil.which(name) for name in CHROMIUMS):
+            return ""
+        return "There is no Chromium: `tools/prepare chromium` installs it."
+    if why_not := refusal():
+        return f"No Docker engine answers ({why_not}): `make setup` starts or installs it."
+    try:
+        with contextlib.closing(docker.from_env(timeout=10)) as client:
+            absent = [image for image in IMAGES if not builder.present(client, recipe(image))]
+    except (DockerException, OSError) as error:
+        return f"The Docker engine failed: {error}."
+    return f"Images are not built ({', '.join(absent)}): `make setup` builds them." * bool(absent)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    required = {name.strip() for name in os.environ.get("VIBE_REQUIRE", "").split(",")}
+    for part in ("docker", "browser"):
+        if item.get_closest_marker(part) and (reason := missing(part)):
+            if part in required:
+                pytest.fail(f"VIBE_REQUIRE names {part}. {reason}", pytrace=False)
+            pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """Path of the browser that browser tests drive."""
+    found = next(filter(None, map(shutil.which, CHROMIUMS)), None)
+    assert found, "tests that use this fixture are marked `browser`"
+    return found

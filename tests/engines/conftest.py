@@ -1,0 +1,31 @@
+"""An engine of each sort and a box on it, for the contract that all must keep."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from vibe.sandbox.docker import DockerEngine
+from vibe.sandbox.engine import Box, BoxSpec, Engine
+
+OPENERS = {"docker": DockerEngine.open}
+
+
+@pytest.fixture(params=[pytest.param("docker", marks=pytest.mark.docker)])
+async def engine(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Engine]:
+    """An engine with a gallery of its own; its boxes are gone afterwards."""
+    engine = await OPENERS[request.param](gallery=tmp_path)
+    try:
+        yield engine
+    finally:
+        await engine.close()
+
+
+@pytest.fixture
+async def box(engine: Engine) -> AsyncIterator[Box]:
+    """A fresh box."""
+    box = await engine.start(BoxSpec(app="contract", lifetime_s=120))
+    yield box
+    await box.stop()

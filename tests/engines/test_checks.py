@@ -1,0 +1,227 @@
+"""What an examination says of good, broken and hostile apps, on a real engine and browser."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from vibe.browser import Eyes
+from vibe.checks import Examination, examine
+from vibe.events import Event
+from vibe.kinds import kind
+from vibe.plan import Plan, read_plan
+from vibe.sandbox.docker import DockerEngine
+from vibe.settings import Limits
+from vibe.verdict import judge
+
+pytestmark = pytest.mark.docker
+
+PAGE = """<!doctype html><html><head><meta charset="utf-8"><title>Test</title></head>
+<body><h1>Hello there</h1>{body}</body></html>
+"""
+
+
+class Workshop:
+    """An engine and a browser box, and apps examined with them."""
+
+    def __init__(self, engine: DockerEngine, eyes: Eyes) -> None:
+        self.engine = engine
+        self.eyes = eyes
+        self.told: list[Event] = []
+        self.plan = Plan("Test", "web", "", (), ())
+
+    async def examine(
+        self, files: Mapping[str, str], kind_name: str = "web", checks: str = "[]"
+    ) -> Examination:
+        text = f"title: Test\nkind: {kind_name}\nsummary: A test.\nchecks: {checks}\n"
+        self.plan, _ = read_plan(text, forced_kind=None)
+        self.told.clear()
+        found = await examine(
+            kind(kind_name),
+            files,
+            self.plan,
+            engine=self.engine,
+            app_id="test",
+            data={},
+            limits=Limits(run_s=10.0),
+            eyes=self.eyes,
+            emit=self.told.append,
+        )
+        if found.running:
+            await found.running.stop()
+        return found
+
+    async def page(self, body: str, checks: str = "[]") -> Examination:
+        return await self.examine({"index.html": PAGE.replace("{body}", body)}, checks=checks)
+
+
+@pytest.fixture
+async def workshop(tmp_path: Path) -> AsyncIterator[Workshop]:
+    engine = await DockerEngine.open(gallery=tmp_path)
+    eyes = Eyes(engine, "test")
+    yield Workshop(engine, eyes)
+    await eyes.close()
+    await engine.close()
+
+
+def rung(found: Examination, name: str) -> bool | None:
+    """Whether the last rung of that name passed; None when it wasn't reached."""
+    return next((r.passed for r in reversed(found.rungs) if r.name == name), None)
+
+
+def failed(found: Examination) -> str:
+    return f"{found.failed.name}: {found.failed.sentence}" if found.failed else ""
+
+
+async def test_a_syntax_error_in_javascript_is_told_with_its_place(workshop: Workshop) -> None:
+    found = await workshop.page("<script>\nfunction go() {\n  return 1;\n\n</script>")
+    assert found.failed
+    assert found.failed.name == "errors"
+    assert "SyntaxError" in found.failed.sentence
+    assert 'File "index.html", line' in found.failed.evidence
+
+
+async def test_an_error_on_a_click_is_told_with_the_function_it_is_in(workshop: Workshop) -> None:
+    body = "<button onclick='go()'>Go</button><script>\nfunction go() {\n  missing();\n}</script>"
+    found = await workshop.page(body)
+    assert found.failed
+    assert "missing is not defined" in found.failed.sentence
+    assert 'File "index.html", line 4, in go' in found.failed.evidence
+
+
+async def test_an_unhandled_rejection_and_a_missing_script_are_errors(workshop: Workshop) -> None:
+    body = "<script src='no.js'></script><script>Promise.reject(new Error('late'))</script>"
+    found = await workshop.page(body)
+    assert found.failed
+    assert "Unhandled rejection: late" in found.failed.evidence
+    assert "404 /no.js" in found.failed.evidence
+
+
+async def test_text_nobody_can_see_is_a_blank_page(workshop: Workshop) -> None:
+    found = await workshop.page("<style>h1 { color: white; background: white }</style>")
+    assert failed(found).startswith("renders: The page looks blank")
+    assert not found.runs
+
+
+async def test_the_page_is_seen_on_a_desktop_and_on_a_phone(workshop: Workshop) -> None:
+    found = await workshop.page("<p style='width: 900px; background: teal'>wide</p>")
+    assert not found.failed
+    assert found.picture.startswith(b"RIFF")
+    assert any("scrolled sideways" in getattr(event, "text", "") for event in workshop.told)
+
+
+async def test_a_button_that_does_nothing_is_found(workshop: Workshop) -> None:
+    found = await workshop.page("<button>Roll the dice</button>")
+    assert failed(found) == "controls: Nothing happens on: 'Roll the dice'."
+
+
+async def test_a_check_that_an_empty_page_passes_is_told_and_not_counted(
+    workshop: Workshop,
+) -> None:
+    checks = "[{name: No error shows, steps: [{open: /}, {not_see: Hello there}]}]"
+    found = await workshop.page("<p>fine</p>", checks=checks)
+    assert rung(found, "advice") is False
+    assert found.failed is None
+    verdict = judge(kind("web"), workshop.plan, found, workshop.engine)
+    assert verdict.state == "works"
+    assert any("No error shows" in doubt for doubt in verdict.unverified)
+
+
+HOSTILE = {
+    "dialogs in a loop": ("<script>while (true) alert('again')</script>", "errors"),
+    "dialogs for ever": ("<script>setInterval(() => alert('x'), 1)</script>", "errors"),
+    "another address": ("<script>location = 'https://example.org/'</script>", "renders"),
+    "loading itself": ("<script>setTimeout(() => location.reload(), 1)</script>", ""),
+    "a script without end": ("<script>while (true) { }</script>", "renders"),
+    "a click without end": ("<button onclick='while (true) { }'>Go</button>", "renders"),
+    "downloads without end": (
+        "<script>setInterval(() => { const a = document.createElement('a');"
+        " a.href = URL.createObjectURL(new Blob(['x'.repeat(1e6)])); a.download = 'x';"
+        " a.click(); }, 20)</script>",
+        "",
+    ),
+    "all the memory": (
+        "<script>const all = []; setInterval(() => { for (let i = 0; i < 40; i++)"
+        " all.push(new Array(1e6).fill(Math.random())); }, 1)</script>",
+        "renders",
+    ),
+    "a flood in the console": (
+        "<script>setInterval(() => { for (let i = 0; i < 20000; i++) console.error('no', i);"
+        " }, 1)</script>",
+        "errors",
+    ),
+    "control characters": (
+        "<script>console.error('\\x1b[31mred\\x07\\u202e')</script><p>\x1b[2J\x07</p>",
+        "errors",
+    ),
+    "windows without end": ("<script>setInterval(() => open('/'), 5)</script>", ""),
+}
+
+
+@pytest.mark.parametrize("what", HOSTILE)
+async def test_a_hostile_page_gets_a_verdict_and_spoils_no_later_look(
+    what: str, workshop: Workshop
+) -> None:
+    body, expected = HOSTILE[what]
+    checks = "[{name: Greets, steps: [{see: Hello there}]}]"
+    found = await workshop.page(body, checks=checks)
+    assert expected in failed(found)
+    told = "".join(r.sentence + r.evidence for r in found.rungs)
+    assert not set(told) & {"\x1b", "\x07"}
+    after = await workshop.page("<button onclick=\"title.id = 'x'\">Go</button>", checks=checks)
+    assert rung(after, "check") is True, failed(after)
+
+
+async def test_every_page_of_a_flask_app_must_answer(workshop: Workshop) -> None:
+    app = (
+        "from flask import Flask\napp = Flask(__name__)\n\n"
+        "@app.get('/')\ndef index():\n    return '<h1>Hello</h1><a href=\"/more\">More</a>'\n\n"
+        "@app.get('/more')\ndef more():\n    return '<h1>More</h1>'\n\n"
+        "@app.get('/hidden')\ndef hidden():\n    return str(1 / 0)\n"
+    )
+    found = await workshop.examine({"app.py": app}, "flask")
+    assert failed(found) == "routes: The page /hidden answers with status 500."
+    assert found.failed
+    assert "ZeroDivisionError" in found.failed.evidence
+    fine = await workshop.examine({"app.py": app.replace("1 / 0", "1 / 1")}, "flask")
+    assert rung(fine, "routes") is True
+
+
+async def test_every_widget_and_page_of_a_streamlit_app_is_used(workshop: Workshop) -> None:
+    app = "import streamlit as st\nn = st.slider('Size', 0, 10, 3)\nst.write(1 / (10 - n))\n"
+    found = await workshop.examine({"app.py": app}, "streamlit")
+    assert "It fails while using 'Size'" in failed(found)
+    page = "import streamlit as st\nst.title('More')\nst.write({}['nothing'])\n"
+    endless = "import streamlit as st\nif st.button('Go'):\n    while True:\n        pass\n"
+    found = await workshop.examine({"app.py": endless}, "streamlit")
+    assert "It fails while pressing 'Go': it is not done after" in failed(found)
+    files = {"app.py": "import streamlit as st\nst.title('Hi')\n", "pages/More.py": page}
+    found = await workshop.examine(files, "streamlit")
+    assert "It fails while opening the page 'More'" in failed(found)
+
+
+async def test_a_script_must_explain_itself_and_refuse_wrong_flags(workshop: Workshop) -> None:
+    script = (
+        "import argparse\nparser = argparse.ArgumentParser()\n"
+        "parser.add_argument('--size', help='in 100%')\nparser.parse_args()\nprint('done')\n"
+    )
+    found = await workshop.examine({"main.py": script}, "script")
+    assert failed(found).startswith("usage: Asked for --help, it fails")
+    found = await workshop.examine({"main.py": script.replace("%", "")}, "script")
+    assert rung(found, "usage") is True
+
+
+async def test_a_name_that_is_defined_nowhere_is_found_before_it_runs(workshop: Workshop) -> None:
+    script = "def later():\n    return totals\n\nprint('done')\n"
+    found = await workshop.examine({"main.py": script}, "script")
+    assert failed(found) == "static: main.py, line 2 uses 'totals', which is defined nowhere."
+    fine = "try:\n    print(totals)\nexcept NameError:\n    print('none')\n"
+    assert not (await workshop.examine({"main.py": fine}, "script")).failed
+
+
+async def test_a_models_words_around_a_page_are_found(workshop: Workshop) -> None:
+    page = PAGE.replace("{body}", "")
+    found = await workshop.examine({"index.html": f"Here is the page:\n\n{page}"})
+    assert "words in it that are no code" in failed(found)

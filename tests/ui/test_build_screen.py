@@ -1,0 +1,225 @@
+"""The Build screen, driven without a browser."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from streamlit.testing.v1 import AppTest
+
+from tests.ui.conftest import made, texts, until
+from vibe import events as ev
+from vibe.starters import all_starters
+from vibe.ui.bridge import Bridge
+from vibe.ui.words import JOINER, plain
+
+Screen = Callable[..., AppTest]
+
+
+def test_the_empty_screen_offers_starters_and_says_what_is_missing(
+    vibe: Bridge, screen: Screen
+) -> None:
+    page = screen()
+    assert page.title[0].value == "What shall we make?"
+    pills = page.get_by_key("example")
+    assert [o.replace("\\", "").replace(JOINER, "") for o in pills.options] == [
+        starter.title for starter in all_starters()
+    ]
+    assert "There is no engine here" in page.error[0].value + (page.error[0].proto.title or "")
+    assert plain(vibe.model_name().rstrip(".")) in texts(page)
+
+
+def test_an_idea_becomes_an_app_that_is_followed_to_its_end(vibe: Bridge, screen: Screen) -> None:
+    page = screen()
+    page.chat_input(key="idea").set_value("a page that says hello").run()
+    assert not page.exception
+    [app] = vibe.archive.list()
+    assert page.query_params["app"] == app.id
+    assert "Building" in texts(page) or "Starting" in texts(page)
+    until(page, lambda p: "index.html" in texts(p))
+    until(page, lambda p: vibe.archive.load(app.id).status != "building")
+    page.run()
+    assert not page.exception
+    assert "Stop" not in [button.label for button in page.button]
+    assert page.subheader[0].value == plain("Hello :red[page]")
+
+
+def test_a_second_tab_sees_the_same_build_and_can_stop_it(vibe: Bridge, screen: Screen) -> None:
+    app = vibe.create("a page that says hello; take your time")
+    first, second = screen(app=app.id), screen(app=app.id)
+    assert first.chat_input(key="change").disabled
+    until(second, lambda p: any(button.label == "Stop" for button in p.button))
+    second.button(key="stop").click().run()
+    assert vibe.archive.load(app.id).status == "stopped"
+    first.run()
+    assert first.button(key="resume").label == "Resume"
+
+
+def test_an_idea_that_is_refused_is_not_lost(vibe: Bridge, screen: Screen) -> None:
+    page = screen()
+    idea = "x" * 20_000
+    page.chat_input(key="idea").set_value(idea).run()
+    assert not page.exception
+    assert vibe.archive.list() == []
+    assert len(page.error) == 2
+    assert page.session_state["idea"] == idea or page.chat_input(key="idea").value
+
+
+def test_what_an_example_refuses_is_not_tried_again_and_again(vibe: Bridge, screen: Screen) -> None:
+    page = screen()
+    page.get_by_key("example").set_value(all_starters()[0].title).run()
+    assert len(vibe.archive.list()) == 1
+    page.query_params.clear()
+    page.run()
+    assert len(vibe.archive.list()) == 1
+
+
+def test_a_finished_app_shows_its_story_and_its_code(vibe: Bridge, screen: Screen) -> None:
+    app = made(vibe)
+    page = screen(app=app.id)
+    shown = texts(page)
+    assert "It runs to its end." in shown
+    assert "1,234 tokens" in shown.replace("\\", "")
+    page.get_by_key("view").set_value("code").run()
+    assert not page.exception
+    assert "print('one')" in [code.value for code in page.code][-1]
+    page.get_by_key("view").set_value("logs").run()
+    assert page.code[-1].value.strip() == "one"
+
+
+def test_two_revisions_are_compared_and_the_first_can_come_back(
+    vibe: Bridge, screen: Screen
+) -> None:
+    app = made(vibe, revisions=2)
+    page = screen(app=app.id)
+    page.get_by_key("view").set_value("changes").run()
+    assert "-print('one')" in page.code[-1].value
+    assert "+print('two')" in page.code[-1].value
+    page.button(key="go_back").click().run()
+    assert not page.exception
+    revisions = vibe.archive.load(app.id).revisions
+    assert [revision.number for revision in revisions] == [1, 2, 3]
+    assert vibe.archive.files(app.id, "r3") == vibe.archive.files(app.id, "r1")
+
+
+def test_a_failed_build_says_why_with_its_evidence_and_can_be_tried_again(
+    vibe: Bridge, screen: Screen
+) -> None:
+    app = vibe.archive.create("a stock ticker", kind="web", model="m")
+    vibe.archive.append(
+        app.id,
+        [
+            ev.Requested(revision=1, text=app.idea, kind="web", model="m", autonomy="fix"),
+            ev.AttemptStarted(revision=1, attempt=1, reason="the first try"),
+            ev.RungDone(
+                name="start",
+                passed=False,
+                sentence="It never opened its port.",
+                evidence="Traceback *of* the <b>error</b>",
+                seconds=1.0,
+            ),
+            ev.Finished(status="failed", sentence="It does not start.", fix="Ask for less."),
+        ],
+        sync=True,
+    )
+    vibe.archive.save(replace(app, status="failed"))
+    page = screen(app=app.id)
+    shown = [text.value for text in page.text]
+    assert shown.count("It does not start.") == 1
+    assert "Ask for less." in shown
+    assert "Traceback *of* the <b>error</b>" in [code.value for code in page.code]
+    page.button(key="resume").click().run()
+    assert not page.exception
+    assert vibe.building(app.id)
+
+
+def test_an_interrupted_build_can_be_resumed(vibe: Bridge, screen: Screen) -> None:
+    app = vibe.archive.create("say hello", kind="script", model="m")
+    vibe.archive.save(replace(app, status="interrupted"))
+    page = screen(app=app.id)
+    assert "Nothing is lost" in page.warning[0].value
+    assert page.button(key="resume").label == "Resume"
+
+
+def test_a_script_is_run_with_arguments_and_a_refusal_is_shown(
+    vibe: Bridge, screen: Screen
+) -> None:
+    app = made(vibe)
+    page = screen(app=app.id)
+    page.text_input(key="arguments_line").set_value("'open quote")
+    page.form_submit_button[0].click().run()
+    assert "No closing quotation" in page.error[0].proto.title.replace("\\", "")
+    page.text_input(key="arguments_line").set_value("--help")
+    page.form_submit_button[0].click().run()
+    until(page, lambda p: len(p.error) > 0)
+    assert "no engine" in page.error[0].proto.title
+
+
+def test_an_unknown_app_and_a_discarded_one_are_told_apart(vibe: Bridge, screen: Screen) -> None:
+    page = screen(app="nobody-000000")
+    assert "nobody-000000" in page.error[0].proto.title.replace("\\", "")
+    app = made(vibe)
+    vibe.discard(app.id)
+    page = screen(app=app.id)
+    assert "in the trash" in texts(page)
+    page.button(key="restore").click().run()
+    assert vibe.archive.load(app.id).title == app.title
+
+
+def test_checks_that_were_cut_short_do_not_count_as_passed(vibe: Bridge, screen: Screen) -> None:
+    app = vibe.archive.create("say hello", kind="script", model="m")
+    rung = ev.RungDone(name="static", passed=True, sentence="It reads.", evidence="", seconds=0.1)
+    events = [
+        ev.Requested(revision=1, text="say hello", kind="script", model="m", autonomy="fix"),
+        ev.AttemptStarted(revision=1, attempt=1, reason="the first try"),
+        ev.FilesWritten(files={"main.py": 3}, commit="c"),
+        ev.Stage(name="run", sentence="Running it."),
+        rung,
+        ev.Finished(status="stopped", sentence="You stopped it."),
+    ]
+    vibe.archive.append(app.id, events, sync=True)
+    vibe.archive.save(replace(app, status="stopped"))
+    labels = [status.label for status in screen(app=app.id).status]
+    assert "Not checked to the end (1 passed)" in labels
+
+
+def test_a_tick_over_a_long_transcript_reads_only_what_is_new(vibe: Bridge, screen: Screen) -> None:
+    app = made(vibe)
+    pieces = [ev.ReplyText(text="word ") for _ in range(10_000)]
+    begun = [
+        ev.Requested(revision=2, text="more", kind="script", model="m", autonomy="fix"),
+        ev.AttemptStarted(revision=2, attempt=1, reason="the first try"),
+        ev.PromptSent(role="code", model="m", messages=[]),
+    ]
+    vibe.archive.append(app.id, [*begun, *pieces], sync=False)
+    vibe.archive.save(replace(app, status="building"))
+    page = screen(app=app.id)
+    taken = page.session_state["story"][1].taken
+    assert taken > 10_000
+    vibe.archive.append(app.id, [ev.ReplyText(text="last")], sync=False)
+    page.run()
+    assert page.session_state["story"][1].taken == taken + 1
+    assert any(code.value.endswith("last") for code in page.code)
+
+
+def test_with_ask_the_plan_waits_for_a_yes_and_may_be_edited(vibe: Bridge, screen: Screen) -> None:
+    app = vibe.create("a page that says hello", autonomy="ask")
+    page = screen(app=app.id)
+    until(page, lambda p: any(button.label == "Build it" for button in p.button))
+    assert vibe.archive.load(app.id).status == "building"
+    area = page.text_area[0]
+    area.set_value(area.value.replace("Hello", "Goodbye"))
+    next(button for button in page.button if button.label == "Build it").click().run()
+    until(page, lambda p: vibe.archive.load(app.id).status != "building")
+    assert "Goodbye" in vibe.archive.load(app.id).title
+
+
+def test_a_plan_that_is_not_wanted_ends_the_build_before_any_code(
+    vibe: Bridge, screen: Screen
+) -> None:
+    app = vibe.create("a page that says hello", autonomy="ask")
+    page = screen(app=app.id)
+    until(page, lambda p: any(button.label == "Not this" for button in p.button))
+    next(button for button in page.button if button.label == "Not this").click().run()
+    until(page, lambda p: vibe.archive.load(app.id).status != "building")
+    assert not vibe.archive.load(app.id).revisions
+    asked = [e for e in vibe.archive.events(app.id) if isinstance(e, ev.PromptSent)]
+    assert [e.role for e in asked] == ["plan"]

@@ -1,0 +1,114 @@
+"""The Gallery screen, driven without a browser."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from streamlit.testing.v1 import AppTest
+
+from tests.ui.conftest import made, texts
+from vibe.ui.bridge import Bridge
+from vibe.ui.shelf import PAGE
+
+Screen = Callable[..., AppTest]
+
+
+def cards(page: AppTest) -> list[str]:
+    """The titles of the cards, in order."""
+    found = [b.label.strip("*") for b in page.button if (b.key or "").startswith("open-")]
+    return [label.replace("\\", "") for label in found]
+
+
+def test_an_empty_gallery_says_what_to_do(vibe: Bridge, screen: Screen) -> None:
+    assert "Nothing here yet" in texts(screen("gallery"))
+
+
+def test_cards_are_found_by_words_and_kind(vibe: Bridge, screen: Screen) -> None:
+    made(vibe, "count words")
+    made(vibe, "draw circles", kind="web")
+    page = screen("gallery")
+    assert cards(page) == ["Draw circles", "Count words"]
+    page.text_input(key="q").set_value("circl").run()
+    assert cards(page) == ["Draw circles"]
+    page.text_input(key="q").set_value("").run()
+    page.get_by_key("kinds").set_value(["script"]).run()
+    assert cards(page) == ["Count words"]
+    page.text_input(key="q").set_value("zebra").run()
+    assert "No app matches." in texts(page)
+
+
+def test_cards_are_sorted_as_asked(vibe: Bridge, screen: Screen) -> None:
+    made(vibe, "zebra")
+    made(vibe, "ant")
+    page = screen("gallery")
+    page.selectbox(key="sort").set_value("Title").run()
+    assert cards(page) == ["Ant", "Zebra"]
+
+
+def test_a_discarded_app_comes_back_with_undo(vibe: Bridge, screen: Screen) -> None:
+    app = made(vibe, "count words")
+    page = screen("gallery")
+    page.menu_button(key=f"more-{app.id}").click("Discard").run()
+    assert not page.exception
+    assert cards(page) == []
+    assert "Discarded 'Count words'" in texts(page)
+    page.button(key="undo").click().run()
+    assert cards(page) == ["Count words"]
+    assert "Discarded" not in texts(page)
+
+
+def test_the_trash_restores_and_asks_before_it_deletes(vibe: Bridge, screen: Screen) -> None:
+    kept, gone = made(vibe, "count words"), made(vibe, "draw circles")
+    vibe.discard(kept.id)
+    vibe.discard(gone.id)
+    page = screen("gallery")
+    page.toggle(key="trash").set_value(True).run()
+    page.button(key=f"restore-{kept.id}").click().run()
+    assert [app.id for app in vibe.archive.list()] == [kept.id]
+    page.button(key=f"purge-{gone.id}").click().run()
+    assert not page.exception
+    assert [app.id for app in vibe.archive.trash()] == [gone.id]
+
+
+def test_many_apps_are_shown_a_page_at_a_time(vibe: Bridge, screen: Screen) -> None:
+    for number in range(PAGE + 1):
+        app = vibe.archive.create(f"app {number}", kind="web", model="m")
+        vibe.archive.save(replace(app, status="stopped"))
+    page = screen("gallery")
+    assert len(cards(page)) == PAGE
+    page.pagination(key="page").set_value(2).run()
+    assert len(cards(page)) == 1
+
+
+def test_a_record_that_cannot_be_read_is_told_and_hides_no_other(
+    vibe: Bridge, screen: Screen
+) -> None:
+    app, other = made(vibe, "count words"), made(vibe, "draw circles")
+    (vibe.archive.root / app.id / "app.yaml").write_text("title: [")
+    page = screen("gallery")
+    assert cards(page) == ["Draw circles"]
+    assert app.id in texts(page).replace("\\", "")
+    assert other.id
+
+
+def test_run_again_opens_the_app(vibe: Bridge, screen: Screen) -> None:
+    app = made(vibe, "count words")
+    page = screen("gallery")
+    page.button(key=f"run-{app.id}").click().run()
+    assert not page.exception
+    assert page.query_params["app"] == app.id
+    assert page.text_input(key="arguments_line")
+
+
+def test_titles_of_a_model_are_never_markup(vibe: Bridge, screen: Screen) -> None:
+    app = made(vibe, "count words")
+    vibe.archive.save(replace(app, title=":red[Danger] **bold** $x$"))
+    page = screen("gallery")
+    assert cards(page) == [":red[Danger] **bold** $x$"]
+    assert page.button(key=f"open-{app.id}").label != "**:red[Danger] **bold** $x$**"
+
+
+def test_settings_show_the_model_the_boxes_and_the_machine(vibe: Bridge, screen: Screen) -> None:
+    shown = texts(screen("settings"))
+    assert vibe.model_name() in shown
+    assert "Running boxes" in shown
+    assert "Python" in shown

@@ -1,0 +1,264 @@
+"""The command line without an engine: what it prints, how it exits, that docs/cli.md knows it."""
+
+import argparse
+import io
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+
+from vibe import events as ev
+from vibe.app import App, Revision, Verdict
+from vibe.archive import Archive
+from vibe.cli import main, parser
+from vibe.commands import read_data
+from vibe.errors import UserError
+from vibe.settings import ROOT
+from vibe.telling import Passing, Teller
+
+VERDICT = Verdict("works", "It runs.", ("it starts",), ("nobody checked the sums",))
+
+
+@pytest.fixture
+def archive(tmp_path, monkeypatch):
+    monkeypatch.setenv("VIBE_GALLERY", str(tmp_path / "gallery"))
+    monkeypatch.setenv("VIBE_SETTINGS", str(tmp_path / "settings.yaml"))
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
+    return Archive(tmp_path / "gallery")
+
+
+def made(archive, idea="a tip calculator", kind="script", files=None):
+    """An app that was built once."""
+    app = archive.create(idea, kind=kind, model="test")
+    files = files or {"main.py": b"print('hello')\n"}
+    commit = archive.commit(app.id, files, "r1")
+    revision = Revision(1, idea, commit, 1, VERDICT, ev.now())
+    archive.tag(app.id, 1, commit)
+    archive.append(app.id, [ev.Requested(1, idea, kind, "test", "fix")], sync=True)
+    app = App(
+        **{
+            name: getattr(app, name) for name in ("id", "title", "idea", "model", "created", "used")
+        },
+        kind=kind,
+        status="ready",
+        verdict=VERDICT,
+        revisions=(revision,),
+    )
+    archive.save(app)
+    return app
+
+
+def vibe(*argv):
+    """A command as a process of its own: what opens an engine and reads standard input."""
+    return subprocess.run(
+        [sys.executable, "-m", "vibe", *argv], capture_output=True, text=True, input=""
+    )
+
+
+def commands():
+    """Each command's parser by name."""
+    action = next(a for a in parser()._actions if isinstance(a, argparse._SubParsersAction))
+    return action.choices
+
+
+def test_the_page_about_the_commands_names_them_all_and_their_options():
+    page = (ROOT / "docs" / "cli.md").read_text("utf-8")
+    documented = set(re.findall(r"^### `vibe (\w+)", page, re.MULTILINE))
+    assert documented == set(commands())
+    for name, command in commands().items():
+        section = re.split(r"^### ", page, flags=re.MULTILINE)
+        text = next(part for part in section if part.startswith(f"`vibe {name}"))
+        for action in command._actions:
+            for option in action.option_strings[-1:]:
+                assert option == "--help" or option in text, f"{name} {option}"
+
+
+@pytest.mark.parametrize("argv", [[], ["bake"], ["export", "x"], ["new"], ["list", "--odd"]])
+def test_a_command_that_makes_no_sense_exits_2(argv, capsys):
+    with pytest.raises(SystemExit) as exit_:
+        main(argv)
+    assert exit_.value.code == 2
+
+
+@pytest.mark.parametrize("name", ["show", "run", "discard", "restore", "purge", "resume"])
+def test_an_unknown_id_is_two_lines_and_exit_2(archive, capsys, name):
+    assert main([name, "nothing"]) == 2
+    said = capsys.readouterr()
+    assert said.err.splitlines() == [
+        "There is no app called 'nothing'.",
+        "`vibe list` shows the gallery.",
+    ]
+    assert said.out == ""
+
+
+@pytest.mark.parametrize(("idea", "words"), [(" ", "is empty"), ("x" * 20_000, "bytes long")])
+def test_an_idea_that_is_none_is_refused_and_leaves_nothing(archive, idea, words):
+    refused = vibe("new", idea)
+    assert refused.returncode == 2
+    assert words in refused.stderr
+    assert archive.list() == []
+
+
+def test_an_unknown_kind_is_refused_with_the_kinds_there_are(archive):
+    refused = vibe("new", "x", "--kind", "spreadsheet")
+    assert refused.returncode == 2
+    assert "streamlit" in refused.stderr
+
+
+def test_running_without_an_engine_says_so_and_exits_3(archive):
+    refused = vibe("run", made(archive).id)
+    assert refused.returncode == 3
+    assert len(refused.stderr.splitlines()) == 2
+
+
+def test_an_app_with_a_page_takes_no_arguments(archive, capsys):
+    app = made(archive, kind="web", files={"index.html": b"<h1>x</h1>"})
+    assert main(["run", app.id, "--", "--fast"]) == 2
+    assert "takes no arguments" in capsys.readouterr().err
+
+
+def test_the_list_is_readable_and_as_json_whole(archive, capsys):
+    assert main(["list"]) == 0
+    assert "Nothing here yet" in capsys.readouterr().err
+    app = made(archive, "count \x1b[31mred\x1b[0m beans")
+    assert main(["list"]) == 0
+    line = capsys.readouterr().out
+    assert line.startswith(app.id)
+    assert "works" in line
+    assert "\x1b" not in line
+    assert main(["list", "--json"]) == 0
+    (record,) = json.loads(capsys.readouterr().out)
+    assert record["id"] == app.id
+    assert record["verdict"]["state"] == "works"
+
+
+def test_the_list_can_be_searched(archive, capsys):
+    made(archive, "count red beans")
+    wanted = made(archive, "draw a yellow lemon")
+    main(["list", "--search", "lemon"])
+    out = capsys.readouterr().out
+    assert [line.split()[0] for line in out.splitlines()] == [wanted.id]
+
+
+def test_an_id_may_be_given_as_far_as_it_is_unique(archive, capsys):
+    app = made(archive, "count red beans")
+    assert main(["show", app.id[:5]]) == 0
+    assert app.id in capsys.readouterr().out
+    made(archive, "count red beans")
+    assert main(["show", app.id[:5]]) == 2
+    assert app.id in capsys.readouterr().err
+    assert main(["show", app.id]) == 0
+
+
+def test_show_gives_the_record_the_code_or_the_transcript(archive, capsys):
+    app = made(archive)
+    main(["show", app.id])
+    assert "? nobody checked the sums" in capsys.readouterr().out
+    main(["show", app.id, "--json"])
+    assert json.loads(capsys.readouterr().out)["files"] == {"main.py": 15}
+    main(["show", app.id, "--code"])
+    assert "print('hello')" in capsys.readouterr().out
+    main(["show", app.id, "--transcript"])
+    assert "a tip calculator" in capsys.readouterr().out
+
+
+def test_an_app_goes_to_the_trash_and_back_and_is_purged_with_a_receipt(archive, capsys):
+    app = made(archive)
+    assert main(["discard", app.id]) == 0
+    assert main(["show", app.id]) == 2
+    assert main(["list", "--trash", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["id"] == app.id
+    assert main(["restore", app.id]) == 0
+    assert main(["purge", app.id]) == 2
+    assert main(["discard", app.id]) == 0
+    capsys.readouterr()
+    assert main(["purge", app.id]) == 0
+    assert capsys.readouterr().out.splitlines()
+    assert archive.trash() == []
+
+
+def test_an_export_never_overwrites(archive, tmp_path, capsys):
+    app = made(archive)
+    zip_file, folder = tmp_path / "app.zip", tmp_path / "app"
+    assert main(["export", app.id, "--zip", str(zip_file)]) == 0
+    assert main(["export", app.id, "--git", str(folder)]) == 0
+    assert (folder / "main.py").read_bytes() == b"print('hello')\n"
+    assert main(["export", app.id, "--zip", str(zip_file)]) == 2
+    assert main(["export", app.id, "--git", str(folder)]) == 2
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_data_is_read_from_files_and_folders(tmp_path):
+    (tmp_path / "one.csv").write_text("1")
+    (tmp_path / "more" / "deep").mkdir(parents=True)
+    (tmp_path / "more" / "deep" / "two.csv").write_text("2")
+    assert read_data([tmp_path / "one.csv", tmp_path / "more"]) == {
+        "one.csv": b"1",
+        "more/deep/two.csv": b"2",
+    }
+    with pytest.raises(UserError, match="no file called"):
+        read_data([tmp_path / "none.csv"])
+    with pytest.raises(UserError, match="Two of the files"):
+        read_data([tmp_path / "one.csv", tmp_path / "one.csv"])
+
+
+def test_data_too_large_to_attach_is_refused_before_it_is_read(tmp_path):
+    with (tmp_path / "huge").open("wb") as huge:
+        huge.truncate(1 << 40)
+    with pytest.raises(UserError, match="64 MB"):
+        read_data([tmp_path / "huge"])
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_a_terminal_is_told_in_lines_that_nothing_in_them_can_steer():
+    out = Terminal()
+    teller = Teller(out, verbose=True)
+    for event in (
+        ev.Requested(1, "an idea\x1b[2J", "auto", "m", "fix"),
+        ev.ReplyText("code \x1b]0;title\x07\u202e here"),
+        ev.RungDone("start", False, "It ended\r\nat once.", "Trace\x9bback", 0.1),
+        ev.Finished("failed", "It did not work.", "Try again."),
+    ):
+        teller.tell(event)
+    told = out.getvalue()
+    assert told.isprintable() or all(c.isprintable() or c == "\n" for c in told)
+    assert "  ✗ It ended at once.\n" in told
+    assert told.endswith("It did not work. Try again.\n")
+
+
+def test_a_streamed_reply_is_dots_on_a_terminal_and_nothing_in_a_file():
+    for out, dots in ((Terminal(), "....."), (io.StringIO(), "")):
+        teller = Teller(out, verbose=False)
+        for _ in range(10):
+            teller.tell(ev.ReplyText("x" * 100))
+        teller.tell(ev.Notice("Done."))
+        assert out.getvalue().split("\n")[0].count(".") == len(dots) or not dots
+
+
+def test_a_program_s_output_is_made_safe_for_a_terminal():
+    out = Terminal()
+    passing = Passing(out, out)
+    passing("stdout", b"caf\xc3")
+    passing("stdout", b"\xa9 \x1b[31mred\x1b[0m\n")
+    assert out.getvalue() == "café red\n"
+
+
+def test_every_event_can_be_told():
+    teller = Teller(io.StringIO(), verbose=True)
+    kinds = {str: "x", int: 1, float: 1.0, bool: True}
+    for cls in ev.TYPES.values():
+        values = {}
+        for name, hint in ev.typing.get_type_hints(cls).items():
+            origin = ev.typing.get_origin(hint) or hint
+            values[name] = kinds.get(origin, {dict: {}, list: []}.get(origin, "stdout"))
+        teller.tell(cls(**values))
+
+
+def test_the_module_runs_as_the_command():
+    assert vibe("--version").stdout.startswith("vibe ")

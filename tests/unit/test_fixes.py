@@ -1,0 +1,80 @@
+import pytest
+
+from vibe.app import Rung
+from vibe.fixes import mend
+from vibe.kinds import kind
+
+FAILED = Rung("start", False, "It ended at once instead of serving: exit code 1.")
+
+
+def fixed(kind_name: str, path: str, text: str, failed: Rung = FAILED) -> tuple[str, str]:
+    fix = mend(kind(kind_name), {path: text}, failed)
+    assert fix is not None
+    assert path in fix.sentence or "by another name" in fix.sentence
+    return fix.rule, fix.files[path]
+
+
+def test_fences_around_a_file_are_taken_out() -> None:
+    assert fixed("script", "main.py", "```python\nprint(1)\n```\n") == ("fences", "print(1)\n")
+
+
+def test_typographic_quotes_are_made_plain_where_python_rejects_them() -> None:
+    failed = Rung(
+        "static", False, "main.py has a syntax error in line 1: invalid character '\u201c'"
+    )
+    assert fixed("script", "main.py", "print(\u201chi\u201d)\n", failed)[1] == 'print("hi")\n'
+
+
+def test_typographic_quotes_in_text_are_left_alone_when_nothing_rejects_them() -> None:
+    assert mend(kind("script"), {"main.py": 'print("\u201chi\u201d")\n'}, FAILED) is None
+
+
+def test_tabs_mixed_with_spaces_become_spaces() -> None:
+    failed = Rung("static", False, "main.py: inconsistent use of tabs and spaces in indentation")
+    assert "\t" not in fixed("script", "main.py", "if 1:\n\tx = 1\n        y = 2\n", failed)[1]
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("@st.cache\ndef f(): pass", "@st.cache_data\ndef f(): pass"),
+        ("@st.cache(allow_output_mutation=True)", "@st.cache_data()"),
+        ("st.experimental_rerun()", "st.rerun()"),
+        ("a, b = st.beta_columns(2)", "a, b = st.columns(2)"),
+        ("st.image(p, use_column_width=True)", 'st.image(p, width="stretch")'),
+        ("st.pyplot()", "st.pyplot(plt.gcf())"),
+    ],
+)
+def test_removed_streamlit_names_become_the_present_ones(old: str, new: str) -> None:
+    assert fixed("streamlit", "app.py", old) == ("stale streamlit", new)
+
+
+def test_present_streamlit_names_are_left_alone() -> None:
+    text = "@st.cache_data\ndef f(): pass\nst.cache_resource\nst.rerun()\nst.pyplot(fig)\n"
+    assert mend(kind("streamlit"), {"app.py": text}, FAILED) is None
+
+
+def test_a_flask_program_no_longer_starts_its_own_server_at_import() -> None:
+    rule, text = fixed("flask", "app.py", "app = Flask(__name__)\napp.run(port=80, debug=True)\n")
+    assert rule == "unguarded server"
+    assert 'if __name__ == "__main__":\n    app.run(port=80, debug=True)' in text
+    assert mend(kind("flask"), {"app.py": text}, FAILED) is None
+
+
+def test_a_streamlit_program_no_longer_launches_streamlit() -> None:
+    text = 'import os\nif __name__ == "__main__":\n    os.system("streamlit run app.py")\n'
+    rule, mended = fixed("streamlit", "app.py", text)
+    assert rule == "own launcher"
+    compile(mended, "app.py", "exec")
+    assert "os.system" not in mended
+
+
+def test_a_script_under_another_name_is_met_there() -> None:
+    page = '<script src="script.js"></script>'
+    fix = mend(kind("web"), {"index.html": page, "main.js": "go()"}, FAILED)
+    assert fix is not None
+    assert fix.files["index.html"] == '<script src="main.js"></script>'
+
+
+def test_what_no_rule_knows_is_left_to_the_model() -> None:
+    assert mend(kind("script"), {"main.py": "print(1/0)\n"}, FAILED) is None

@@ -1,0 +1,176 @@
+"""The box's settings: the builder stays inside the list, and the list refuses every loosening."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vibe.errors import EngineFault
+from vibe.sandbox import policy
+from vibe.settings import SANDBOXES
+
+IMAGE = "sha256:" + "ab" * 32
+LABELS = policy.Labels(gallery="g", owner="o", app="tip-calculator-3f9a1c", deadline=1_700_000_000)
+
+
+def built(image: str = "python") -> dict[str, Any]:
+    loaded = policy.load(SANDBOXES / "policy.yaml")
+    return policy.settings(loaded, image, IMAGE, LABELS, cpus=2)
+
+
+@pytest.mark.parametrize("image", ["python", "browser"])
+def test_what_the_policy_builds_is_allowed(image: str) -> None:
+    policy.refuse(built(image))
+
+
+def test_a_machine_with_one_processor_gets_no_more_than_one() -> None:
+    loaded = policy.load(SANDBOXES / "policy.yaml")
+    wanted = policy.settings(loaded, "browser", IMAGE, LABELS, cpus=1)
+    assert wanted["HostConfig"]["NanoCpus"] == 10**9
+
+
+HOST = [
+    ("Privileged", True),
+    ("Privileged", False),
+    ("Binds", ["/:/host"]),
+    ("Mounts", [{"Type": "bind", "Source": "/", "Target": "/x"}]),
+    ("Devices", [{"PathOnHost": "/dev/kvm"}]),
+    ("CapAdd", ["SYS_ADMIN"]),
+    ("CapDrop", []),
+    ("CapDrop", ["NET_RAW"]),
+    ("NetworkMode", "bridge"),
+    ("NetworkMode", "host"),
+    ("NetworkMode", "container:abc"),
+    ("PortBindings", {"80/tcp": [{"HostPort": "80"}]}),
+    ("PidMode", "host"),
+    ("IpcMode", "host"),
+    ("IpcMode", "shareable"),
+    ("UTSMode", "host"),
+    ("UsernsMode", "host"),
+    ("CgroupParent", "/"),
+    ("SecurityOpt", []),
+    ("SecurityOpt", ["no-new-privileges:true", "seccomp=unconfined"]),
+    ("SecurityOpt", ["no-new-privileges:true", "apparmor=unconfined"]),
+    ("ReadonlyRootfs", False),
+    ("ReadonlyRootfs", 1),
+    ("MaskedPaths", []),
+    ("ReadonlyPaths", []),
+    ("Memory", 0),
+    ("Memory", -1),
+    ("Memory", True),
+    ("Memory", 1 << 40),
+    ("MemorySwap", -1),
+    ("MemorySwap", 2 << 30),
+    ("NanoCpus", 0),
+    ("PidsLimit", 0),
+    ("PidsLimit", -1),
+    ("PidsLimit", 100_000),
+    ("OomKillDisable", True),
+    ("OomScoreAdj", -500),
+    ("Runtime", "evil"),
+    ("Sysctls", {"net.ipv4.ip_forward": "1"}),
+    ("VolumesFrom", ["abc"]),
+    ("ExtraHosts", ["host.docker.internal:host-gateway"]),
+    ("GroupAdd", ["docker"]),
+    ("LogConfig", {"Type": "json-file", "Config": {}}),
+    ("RestartPolicy", {"Name": "always"}),
+    ("AutoRemove", False),
+    ("Init", True),
+    ("Tmpfs", {}),
+    ("Tmpfs", {"/work": "rw"}),
+    ("Tmpfs", {"/work": "rw,suid,dev,exec,size=1m", "/tmp": "rw"}),
+    ("Ulimits", []),
+    ("Ulimits", None),
+    ("Ulimits", [{"Name": "nofile", "Soft": 1, "Hard": 1 << 20}]),
+    ("Ulimits", "none"),
+]
+
+
+@pytest.mark.parametrize(("key", "value"), HOST)
+def test_any_loosening_of_the_host_settings_is_refused(key: str, value: Any) -> None:
+    wanted = built()
+    wanted["HostConfig"][key] = value
+    with pytest.raises(EngineFault, match=key):
+        policy.refuse(wanted)
+
+
+BOX = [
+    ("Image", "vibe-python:latest"),
+    ("Image", "python:3"),
+    ("Image", "sha256:abc"),
+    ("User", "root"),
+    ("User", "10001"),
+    ("User", ""),
+    ("Cmd", ["sh"]),
+    ("Cmd", ["python", "-c", "print()"]),
+    ("Entrypoint", ["sh"]),
+    ("WorkingDir", "/proc/self/fd/8"),
+    ("Env", ["LD_PRELOAD=/work/x.so"]),
+    ("Env", ["PYTHONSTARTUP=/work/x.py"]),
+    ("Env", ["OPENAI_API_KEY=sk-x"]),
+    ("Env", ["HOME=/tmp\nLD_PRELOAD=x"]),
+    ("Env", "HOME=/tmp"),
+    ("Labels", {}),
+    ("Labels", {"vibe": "1", "com.docker.compose.project": "x"}),
+    ("Tty", True),
+    ("StdinOnce", False),
+    ("NetworkDisabled", False),
+    ("Volumes", {"/x": {}}),
+    ("ExposedPorts", {"80/tcp": {}}),
+    ("Healthcheck", {"Test": ["CMD", "x"]}),
+    ("OnBuild", []),
+    ("NetworkingConfig", {"EndpointsConfig": {"bridge": {}}}),
+]
+
+
+@pytest.mark.parametrize(("key", "value"), BOX)
+def test_any_change_of_the_box_settings_is_refused(key: str, value: Any) -> None:
+    wanted = built()
+    wanted[key] = value
+    with pytest.raises(EngineFault, match=key):
+        policy.refuse(wanted)
+
+
+def test_every_setting_must_be_there() -> None:
+    for key in built():
+        wanted = built()
+        del wanted[key]
+        with pytest.raises(EngineFault, match=key):
+            policy.refuse(wanted)
+    for key in built()["HostConfig"]:
+        wanted = copy.deepcopy(built())
+        del wanted["HostConfig"][key]
+        with pytest.raises(EngineFault, match=key):
+            policy.refuse(wanted)
+
+
+def test_a_label_with_odd_letters_is_refused() -> None:
+    wanted = built()
+    wanted["Labels"]["vibe.app"] = "x\ny"
+    with pytest.raises(EngineFault, match=r"vibe\.app"):
+        policy.refuse(wanted)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "images: 3",
+        "seccomp: default\nenv: {}\nimages: {python: {memory: 1}}",
+        "seccomp: unconfined\nenv: {}\nimages: {}",
+        "seccomp: default\nenv: {}\nimages: {}\nprivileged: true",
+        "{",
+    ],
+)
+def test_a_policy_that_makes_no_sense_is_a_fault(tmp_path: Path, text: str) -> None:
+    (tmp_path / "policy.yaml").write_text(text)
+    with pytest.raises(EngineFault):
+        policy.load(tmp_path / "policy.yaml")
+
+
+def test_a_missing_policy_is_a_fault(tmp_path: Path) -> None:
+    with pytest.raises(EngineFault, match=r"policy\.yaml"):
+        policy.load(tmp_path / "policy.yaml")

@@ -1,0 +1,65 @@
+import re
+
+from vibe import prompts, starters
+from vibe.kinds import kind, kinds
+
+
+def test_every_kind_has_a_folder_with_its_command_and_rules() -> None:
+    assert set(kinds()) == {"web", "streamlit", "flask", "script"}
+    assert kind("web").argv()[-5:] == ["8000", "--bind", "127.0.0.1", "--protocol", "HTTP/1.1"]
+    assert not kind("script").serves
+
+
+def test_the_request_stands_last_and_is_never_a_template() -> None:
+    hostile = "{{ kind.rules }} {% raw %} ```yaml"
+    prompt = prompts.plan(hostile, forced_kind="web", current_plan="", data="")
+    assert prompt.role == "plan"
+    assert prompt.messages[-1].content.rstrip().endswith(hostile)
+    code = prompts.code(hostile, kind("web"), "title: x", files={}, data="")
+    assert code.messages[-1].content.rstrip().endswith(hostile)
+    assert kind("web").rules.splitlines()[0] in code.messages[0].content
+
+
+def test_a_listing_fences_files_so_that_fences_inside_them_do_not_end_it() -> None:
+    text = prompts.listing({"README.md": "```\ncode\n```\n"})
+    assert text.startswith("````md path=README.md")
+    assert text.endswith("````")
+
+
+def test_long_files_are_shortened_in_the_middle() -> None:
+    text = prompts.listing({"a.py": "start" + "x" * 200_000 + "end"})
+    assert len(text) < prompts.CONTEXT_BYTES + 500
+    assert "characters left out" in text
+    assert "end" in text
+
+
+def test_a_data_sample_shows_the_head_of_text_and_only_the_size_of_the_rest() -> None:
+    rows = "name,age\n" + "\n".join(f"p{n},{n}" for n in range(1000))
+    text = prompts.data_sample({"people.csv": rows.encode(), "photo.png": b"\x89PNG\0\0"})
+    assert "people.csv" in text
+    assert "p9,9" in text
+    assert "p11,11" not in text
+    assert "photo.png`, 6 bytes" in text
+
+
+def test_a_continuation_ends_with_a_user_message_that_quotes_the_tail() -> None:
+    first = prompts.plan("x", forced_kind=None, current_plan="", data="")
+    more = prompts.continuation(first, "a\n" * 50 + "last line")
+    assert more.messages[-1].role == "user"
+    assert "last line" in more.messages[-1].content
+
+
+def test_a_prompt_never_opens_a_fence_inside_a_fence() -> None:
+    for name in kinds():
+        example = starters.example(name, "an idea")
+        prompt = prompts.code(
+            "an idea", kind(name), "title: x\n", files={}, data="", example=example
+        )
+        fences = re.findall(r"^(`{3,}\w*).*$", prompt.messages[0].content, re.M)
+        assert len(fences) % 2 == 0
+        assert all(fence == "```" for fence in fences[1::2])
+
+
+def test_a_change_stands_apart_from_what_is_asked_of_the_model() -> None:
+    prompt = prompts.plan("make it dark", forced_kind="web", current_plan="title: x", data="- a")
+    assert "\n\nmake it dark\n\n" in prompt.messages[1].content

@@ -1,0 +1,99 @@
+"""What the gallery knows about one app: plain records, no behaviour."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+KINDS = ("web", "streamlit", "flask", "script")
+
+Status = Literal["building", "ready", "failed", "stopped", "interrupted"]
+"""`ready`: the last build ended with an app that runs. `failed`: it ended without one.
+`stopped`: the person stopped it. `interrupted`: its process died; it can be resumed."""
+
+State = Literal["works", "partly", "broken", "unverified"]
+
+
+@dataclass(frozen=True, slots=True)
+class Rung:
+    """One rung of the verification ladder for one attempt."""
+
+    name: str
+    """parse, static, start, alive, pages, run, checks …"""
+    passed: bool
+    sentence: str
+    """What was seen, for a layperson."""
+    evidence: str = ""
+    """Text to show on request: output, traceback, response (≤ 8 kB)."""
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the checks showed, in words a layperson understands."""
+
+    state: State
+    sentence: str
+    verified: tuple[str, ...] = ()
+    """What was seen to be so, one phrase each."""
+    unverified: tuple[str, ...] = ()
+    """What nobody has checked, one phrase each."""
+    isolation: str = ""
+    """The engine it was verified on, e.g. `docker`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What model calls cost so far."""
+
+    calls: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    seconds: float = 0.0
+    """Wall-clock seconds of the builds."""
+    money: float | None = None
+    """In the currency of the prices in settings; None when no price is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """A version the user asked for."""
+
+    number: int
+    request: str
+    commit: str
+    """Commit id in the app's code repository of the attempt that was kept."""
+    attempts: int
+    verdict: Verdict
+    created: str
+    """ISO 8601, UTC."""
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """The record in app.yaml."""
+
+    id: str
+    title: str
+    idea: str
+    kind: str
+    """One of KINDS, or `auto` until the plan is made."""
+    status: Status
+    model: str
+    """Name of the model (or `starter: <name>`) that made it."""
+    created: str
+    used: str
+    """When it was last made, changed or run; ISO 8601, UTC."""
+    verdict: Verdict | None = None
+    revisions: tuple[Revision, ...] = ()
+    spent: Spent = field(default_factory=Spent)
+    plan: dict[str, Any] = field(default_factory=dict)
+    """The last plan as data: title, kind, summary, packages, checks."""
+    pins: dict[str, Any] = field(default_factory=dict)
+    """What it ran on when it first worked: image id, Python, Vibe version."""
+    expires: str | None = None
+    keep: bool = False
+    discarded: str | None = None
+    """When it went to the trash; ISO 8601, UTC. None while it is in the gallery."""
+    version: int = 1
+    """Version of this record's format."""

@@ -1,0 +1,400 @@
+"""The gallery on disk: one folder an app, and everything that is done to it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from secrets import token_hex
+
+from vibe import journal, stored
+from vibe.app import App
+from vibe.durable import PART, part_of, sync_folder, write_whole, writing
+from vibe.errors import NoSuchApp, UserError
+from vibe.events import Acted, Event, Finished, now
+from vibe.index import FOLDER, Index, read_record
+from vibe.journal import Redactor
+from vibe.paths import safe_files
+from vibe.record import from_data, to_data, to_yaml
+from vibe.redaction import redact, redact_data
+from vibe.repository import Commit, Repository
+from vibe.stored import Stored
+from vibe.titles import slug, title
+
+UNCLAIMED_S = 60.0
+"""How long a new app may wait for its builder's claim before it counts as interrupted."""
+
+RUBBISH_S = 3600.0
+"""What is still half written, or half deleted, after this long belongs to nobody."""
+
+# Names for types that the method `list` hides within the class.
+Apps = list[App]
+Events = list[Event]
+Commits = list[Commit]
+Files = list[Stored]
+Lines = list[str]
+
+
+class Archive:
+    """The gallery in one folder. Every method is synchronous and safe to call from any thread;
+    several processes may use one gallery at once.
+
+    Methods that take an id raise NoSuchApp when no app of that id is in the gallery, and
+    UserError, with a fix, when the disk refuses. No method needs `claim` to be held; a build holds
+    it so that there is only one, and so that its death shows."""
+
+    def __init__(self, root: Path, *, secrets: Sequence[str] = ()) -> None:
+        """A gallery in `root`, made by the first app. `secrets` are masked wherever they would be
+        written to app.yaml or the transcript."""
+        self.root = root
+        self._trash = root / ".trash"
+        self._secrets = tuple(secret for secret in secrets if secret)
+        self._redactor = Redactor(self._secrets)
+        self._index = Index(root)
+
+    # Apps
+
+    def create(
+        self, idea: str, *, kind: str, model: str, data: Mapping[str, bytes] | None = None
+    ) -> App:
+        """A new app with status `building`, and the files attached to it.
+
+        Raises UserError for attached files over 64 MB or with unsafe names.
+        """
+        idea = redact(idea, self._secrets)
+        files = stored.attachable(data or {})
+        time_ = now()
+        app = App(
+            id=self._free_id(idea),
+            title=title(idea),
+            idea=idea,
+            kind=kind,
+            status="building",
+            model=model,
+            created=time_,
+            used=time_,
+        )
+        folder = self.root / app.id
+        part = part_of(folder)
+        with writing("The new app"):
+            try:
+                part.mkdir(parents=True)
+                for name, content in files.items():
+                    path = part / "data" / name
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    write_whole(path, content)
+                write_whole(part / "app.yaml", self._yaml(app))
+                part.rename(folder)
+                sync_folder(self.root)
+            except BaseException:
+                shutil.rmtree(part, ignore_errors=True)
+                raise
+        return app
+
+    def load(self, app_id: str) -> App:
+        """The app. Raises UserError when its app.yaml can't be read."""
+        folder = self._folder(app_id)
+        app, problem = _found(app_id, folder)
+        if app is None:
+            raise UserError(
+                f"The record of {app_id} can't be read: {problem}.",
+                f"Mend {folder / 'app.yaml'}, or discard the app.",
+            )
+        return replace(app, discarded=None)
+
+    def save(self, app: App) -> None:
+        """Replaces the app's record, all or nothing."""
+        self._save(self._folder(app.id), app)
+
+    def list(self, *, sort: str = "used") -> Apps:
+        """Every app that can be read (see `broken`), by `used` or `created`, newest first, or by
+        `title`."""
+        apps = self._index.apps()
+        match sort:
+            case "used" | "created":
+                return sorted(apps, key=lambda app: (getattr(app, sort), app.id), reverse=True)
+            case "title":
+                return sorted(apps, key=lambda app: (app.title.casefold(), app.id))
+        raise UserError(f"Apps can't be sorted by {sort!r}.", "Sort by used, created or title.")
+
+    def broken(self) -> dict[str, str]:
+        """Apps whose app.yaml can't be read: id → what is wrong with it."""
+        return self._index.broken()
+
+    def search(self, query: str) -> Apps:
+        """Apps with every word of the query (its beginning is enough) in their title, idea or
+        transcript, best first; all apps for an empty query. Never raises for odd queries."""
+        return self._index.search(query) if query.strip() else self.list()
+
+    # Transcript
+
+    def append(self, app_id: str, events: Iterable[Event], *, sync: bool) -> None:
+        """Adds events to the app's transcript, secrets masked, in one write."""
+        folder = self._folder(app_id)
+        self._append(folder, self._redactor.redacted(app_id, events), sync=sync)
+
+    def events(self, app_id: str, after: int = 0) -> Events:
+        """The app's events from number `after` (from 0) on."""
+        return journal.read(self._folder(app_id) / "events.jsonl", after)
+
+    # Code
+
+    def commit(
+        self, app_id: str, files: Mapping[str, bytes], message: str, *, tag: str | None = None
+    ) -> str:
+        """Commits the app's whole code; returns the commit's id. Raises ModelFault for paths that
+        can't be used."""
+        files = safe_files(files)
+        with writing("The code"):
+            return self._repository(app_id).commit(files, redact(message, self._secrets), tag=tag)
+
+    def tag(self, app_id: str, revision: int, commit: str) -> None:
+        """Names a commit r1, r2 …, after the revision it is."""
+        with writing("The code"):
+            self._repository(app_id).tag(f"r{revision}", commit)
+
+    def files(self, app_id: str, ref: str | None = None) -> dict[str, bytes]:
+        """The code at a commit id or `r1`, by default the newest; none before the first commit.
+        Raises UserError for an unknown one."""
+        return self._repository(app_id).files(ref)
+
+    def log(self, app_id: str) -> Commits:
+        """The commits of the app's code, newest first."""
+        return self._repository(app_id).log()
+
+    def diff(self, app_id: str, old: str | None, new: str | None = None) -> str:
+        """A unified diff between two commits or tags; `old` None is nothing, `new` the newest."""
+        return self._repository(app_id).diff(old, new)
+
+    # Files
+
+    def data(self, app_id: str) -> dict[str, bytes]:
+        """The files attached to the app."""
+        folder = self._folder(app_id) / "data"
+        return {name: path.read_bytes() for name, path in stored.kept(folder)}
+
+    def save_results(self, app_id: str, files: Mapping[str, bytes]) -> Lines:
+        """Keeps files the program wrote, named relative to results/; older ones of the same names
+        are replaced. Returns the names that were left out: unsafe ones, and too many."""
+        with writing("The results"):
+            return stored.keep(self._folder(app_id) / "results", files)
+
+    def save_thumb(self, app_id: str, picture: bytes) -> None:
+        """Keeps the app's picture (WebP) as thumb.webp."""
+        with writing("The picture"):
+            write_whole(self._folder(app_id) / "thumb.webp", picture)
+
+    def results(self, app_id: str) -> Files:
+        """The files the program wrote, by name."""
+        folder = self._folder(app_id) / "results"
+        return [Stored(name, path.stat().st_size) for name, path in stored.kept(folder)]
+
+    def read_result(self, app_id: str, name: str) -> bytes:
+        """The content of one result. Raises UserError when there is none of that name."""
+        for found, path in stored.kept(self._folder(app_id) / "results"):
+            if found == name:
+                return path.read_bytes()
+        raise UserError(f"The app has no result called {name[:80]!r}.", "Look at its results.")
+
+    # Trash
+
+    def discard(self, app_id: str) -> App:
+        """Moves the app to the trash. Raises UserError while it is being built."""
+        folder = self._folder(app_id)
+        with self._claimed(folder):
+            self._interrupt(folder)
+            with writing("The trash"):
+                self._trash.mkdir(exist_ok=True)
+                gone = folder.rename(self._trash / app_id)
+                sync_folder(self._trash)
+                sync_folder(self.root)
+            app = replace(_found(app_id, gone)[0] or _nameless(app_id), discarded=now())
+            with suppress(UserError):  # its place says enough when the disk is full
+                self._append(gone, [Acted("discarded")], sync=False)
+                if (gone / "app.yaml").is_file() and read_record(gone)[0]:
+                    self._save(gone, app)
+        return app
+
+    def restore(self, app_id: str) -> App:
+        """Brings the app back from the trash. Raises UserError when its place is taken."""
+        gone = self._discarded(app_id)
+        folder = self.root / app_id
+        if folder.exists():
+            raise UserError(f"There is an app called {app_id} again.", "Discard that one first.")
+        with self._claimed(gone):
+            with writing("The gallery"):
+                gone.rename(folder)
+                sync_folder(self.root)
+                sync_folder(self._trash)
+            self._interrupt(folder)
+            app = replace(self.load(app_id), discarded=None)
+            with suppress(UserError):
+                self._append(folder, [Acted("restored")], sync=False)
+                self._save(folder, app)
+        return app
+
+    def purge(self, app_id: str) -> Lines:
+        """Deletes a discarded app for good; returns a line for each thing that is gone."""
+        if FOLDER.fullmatch(app_id) and (self.root / app_id).is_dir():
+            raise UserError(f"{app_id} is in the gallery.", "Discard it first.")
+        gone = self._discarded(app_id)
+        with self._claimed(gone), writing("The trash"):
+            receipt = stored.receipt(gone)
+            part = gone.rename(part_of(gone))
+            sync_folder(self._trash)
+            shutil.rmtree(part)
+            sync_folder(self._trash)
+        self._index.scrub()
+        return receipt
+
+    def trash(self) -> Apps:
+        """The discarded apps, the last one first."""
+        found: Apps = []
+        for folder in _subfolders(self._trash):
+            with suppress(FileNotFoundError):
+                app = read_record(folder)[0] or _nameless(folder.name)
+                moved = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(folder.stat().st_ctime))
+                found.append(replace(app, discarded=app.discarded or moved))
+        return sorted(found, key=lambda app: app.discarded or "", reverse=True)
+
+    # Builds
+
+    @contextmanager
+    def claim(self, app_id: str) -> Iterator[None]:
+        """Held while the app is built, by one build of all processes; the system lets go of it
+        when the process dies. Raises UserError while another build holds it."""
+        with self._claimed(self._folder(app_id)):
+            yield
+
+    def recover(self) -> Lines:
+        """Marks builds whose process is gone as `interrupted` and clears half-written rubbish
+        away; returns the ids of those apps. For every start of Vibe."""
+        interrupted: Lines = []
+        for app in self.list():
+            folder = self.root / app.id
+            if app.status != "building" or not _abandoned(folder):
+                continue
+            with suppress(UserError), self._claimed(folder):
+                if self._interrupt(folder):
+                    interrupted.append(app.id)
+        for folder in (self.root, self._trash, *(self.root / app_id for app_id in interrupted)):
+            _clear(folder)
+        return interrupted
+
+    # Inside
+
+    def _folder(self, app_id: str) -> Path:
+        folder = self.root / app_id
+        if not FOLDER.fullmatch(app_id) or not folder.is_dir() or folder.is_symlink():
+            raise NoSuchApp(app_id)
+        return folder
+
+    def _discarded(self, app_id: str) -> Path:
+        folder = self._trash / app_id
+        if not FOLDER.fullmatch(app_id) or not folder.is_dir() or folder.is_symlink():
+            raise NoSuchApp(app_id)
+        return folder
+
+    def _repository(self, app_id: str) -> Repository:
+        return Repository(self._folder(app_id) / "code")
+
+    def _free_id(self, idea: str) -> str:
+        while True:
+            app_id = f"{slug(idea)}-{token_hex(3)}"
+            if not any((place / app_id).exists() for place in (self.root, self._trash)):
+                return app_id
+
+    def _yaml(self, app: App) -> bytes:
+        return to_yaml(from_data(redact_data(to_data(app), self._secrets))).encode()
+
+    def _save(self, folder: Path, app: App) -> None:
+        with writing("The app's record"):
+            try:
+                write_whole(folder / "app.yaml", self._yaml(app))
+            except FileNotFoundError:
+                raise NoSuchApp(app.id) from None
+
+    def _append(self, folder: Path, events: Sequence[Event], *, sync: bool) -> None:
+        with writing("The transcript"):
+            try:
+                journal.append(folder / "events.jsonl", events, sync=sync)
+            except FileNotFoundError:
+                raise NoSuchApp(folder.name) from None
+
+    @contextmanager
+    def _claimed(self, folder: Path) -> Iterator[None]:
+        with writing("The app's lock"):
+            try:
+                lock = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
+            except FileNotFoundError:
+                raise NoSuchApp(folder.name) from None
+        try:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise UserError(
+                    f"{folder.name} is being built by another Vibe.",
+                    "Wait for it, or stop it there.",
+                ) from None
+            yield
+        finally:
+            os.close(lock)
+
+    def _interrupt(self, folder: Path) -> bool:
+        """Marks a build that nobody owns any more; the caller holds the claim. False when there
+        is none."""
+        app = read_record(folder)[0]
+        if app is None or app.status != "building":
+            return False
+        end = Finished(
+            status="interrupted",
+            sentence="Vibe ended in the middle of this build.",
+            fix="Resume it to build the same request again.",
+        )
+        with suppress(UserError):  # a full disk: tried again at the next start
+            last = journal.read(folder / "events.jsonl")[-1:]
+            if not (last and isinstance(last[0], Finished)):
+                self._append(folder, [end], sync=True)
+            self._save(folder, replace(app, status="interrupted"))
+            return True
+        return False
+
+
+def _found(app_id: str, folder: Path) -> tuple[App | None, str]:
+    try:
+        return read_record(folder)
+    except FileNotFoundError:
+        raise NoSuchApp(app_id) from None
+
+
+def _nameless(app_id: str) -> App:
+    """What is known of an app whose record can't be read."""
+    return App(id=app_id, title=app_id, idea="", kind="auto", status="failed", model="",
+               created="", used="")  # fmt: skip
+
+
+def _abandoned(folder: Path) -> bool:
+    """False for an app that was made a moment ago and not yet claimed by its builder."""
+    with suppress(OSError):
+        return (folder / ".lock").exists() or time.time() - folder.stat().st_mtime > UNCLAIMED_S
+    return False
+
+
+def _subfolders(folder: Path) -> list[Path]:
+    """The apps' folders in the gallery or the trash."""
+    if not folder.is_dir():
+        return []
+    return sorted(path for path in folder.iterdir() if FOLDER.fullmatch(path.name))
+
+
+def _clear(folder: Path) -> None:
+    """Removes what was being written or deleted in a folder when its process was killed."""
+    for path in folder.glob(f".*{PART}"):
+        with suppress(OSError):
+            if time.time() - path.lstat().st_ctime > RUBBISH_S:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()

@@ -1,0 +1,261 @@
+"""One attempt of a build: write, read, mend by rule, examine in a box."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from vibe import diagnosis, prompts, starters
+from vibe.app import Rung
+from vibe.archive import Archive
+from vibe.browser import Eyes
+from vibe.budget import Budget
+from vibe.checks import Examination, examine
+from vibe.errors import ModelFault
+from vibe.events import (
+    Answered,
+    Asked,
+    AttemptEnded,
+    AttemptStarted,
+    FilesWritten,
+    Fixed,
+    RungDone,
+    Stage,
+)
+from vibe.fixes import mend
+from vibe.kinds import Kind, kind
+from vibe.ladder import ADVICE
+from vibe.model import Model, Prompt, Role
+from vibe.narration import Emit
+from vibe.plan import Plan, plan_to_yaml
+from vibe.sandbox.engine import Engine
+from vibe.writing import write_files
+
+FIXES = 3
+"""Fixes by rule in one attempt, each followed by another examination."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is asked of one build: a new app (revision 1) or a change to an old one."""
+
+    app_id: str
+    revision: int
+    words: str
+    """The idea, or the change that is asked for."""
+    kind: str | None
+    """The kind the user chose, or None for the plan to choose."""
+    plan: Mapping[str, Any]
+    """The plan so far as data; empty for a new app."""
+    files: Mapping[str, str]
+    """The app's files so far; empty for a new app."""
+    data: Mapping[str, bytes]
+    """What the user attached."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One reply and what came of it; without files when the reply could not be read."""
+
+    number: int
+    files: Mapping[str, str]
+    commit: str
+    examination: Examination
+
+    @property
+    def score(self) -> tuple[int, int, int]:
+        return self.examination.score
+
+    @property
+    def report(self) -> str:
+        failed = self.examination.failed
+        rungs = self.examination.rungs
+        others = [r for r in rungs if not r.passed and r is not failed and r.name != ADVICE]
+        return diagnosis.report(failed, self.files, others) if failed else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Workbench:
+    """What a build works with."""
+
+    model: Model
+    engine: Engine | None
+    """None when no boxes can be had: the app is then written and archived, but never run."""
+    archive: Archive
+    budget: Budget
+    stronger: bool = False
+    """Whether settings name a stronger model, for when repairs and a fresh start fail."""
+    ask: Callable[[Asked], Awaitable[Answered]] | None = None
+    """With autonomy `ask`: waits for the person's answer."""
+    two: bool = False
+    """With autonomy `free`: two candidates side by side after the first failed behaviour."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What one attempt starts from."""
+
+    reason: str
+    role: Role
+    files: Mapping[str, str]
+    report: str = ""
+    """What went wrong: the report to repair by, or the lessons for a fresh start."""
+    apart: bool = False
+    """Whether it runs beside another and should go another way."""
+
+
+async def make(
+    request: Request,
+    bench: Workbench,
+    plan: Plan,
+    number: int,
+    trial: Trial,
+    eyes: Eyes | None,
+    emit: Emit,
+) -> Attempt:
+    """One attempt: write, read, mend, examine; a reply that can't be read is an attempt too."""
+    wanted = kind(plan.kind)
+    emit(AttemptStarted(revision=request.revision, attempt=number, reason=trial.reason))
+    emit(Stage(name="code", sentence="Writing the code."))
+    prompt = _prompt(request, wanted, plan, trial)
+    try:
+        reply = await write_files(prompt, wanted, trial.files, bench.model, bench.budget, emit)
+    except ModelFault as fault:
+        rung = Rung("parse", False, fault.message)
+        emit(
+            RungDone(name=rung.name, passed=False, sentence=rung.sentence, evidence="", seconds=0.0)
+        )
+        attempt = Attempt(number, {}, "", Examination((rung,), runs=False))
+    else:
+        attempt = await _examined(request, bench, plan, number, reply.files, eyes, emit)
+        attempt = await _mended(request, bench, plan, attempt, eyes, emit)
+    emit(_ended(request, attempt))
+    return attempt
+
+
+async def _mended(
+    request: Request,
+    bench: Workbench,
+    plan: Plan,
+    attempt: Attempt,
+    eyes: Eyes | None,
+    emit: Emit,
+) -> Attempt:
+    """The attempt after what rules can mend in it; the same when they can't."""
+    try:
+        for _ in range(FIXES):
+            failed = attempt.examination.failed
+            fix = mend(kind(plan.kind), attempt.files, failed) if failed else None
+            if fix is None:
+                break
+            emit(Fixed(rule=fix.rule, sentence=fix.sentence))
+            tried = await _examined(request, bench, plan, attempt.number, fix.files, eyes, emit)
+            if await better(attempt, tried) is attempt:
+                break
+            attempt = tried
+    except BaseException:
+        await close(attempt)
+        raise
+    return attempt
+
+
+async def _examined(
+    request: Request,
+    bench: Workbench,
+    plan: Plan,
+    number: int,
+    files: Mapping[str, str],
+    eyes: Eyes | None,
+    emit: Emit,
+) -> Attempt:
+    """Commits the files and climbs the ladder with them."""
+    content = {path: text.encode() for path, text in files.items()}
+    message = f"{request.words.strip()}\n\nrevision {request.revision}, attempt {number}"
+    commit = await asyncio.to_thread(bench.archive.commit, request.app_id, content, message)
+    emit(FilesWritten(files={path: len(data) for path, data in content.items()}, commit=commit))
+    examination = await examine(
+        kind(plan.kind),
+        files,
+        plan,
+        engine=bench.engine,
+        app_id=request.app_id,
+        data=request.data,
+        limits=bench.budget.limits,
+        eyes=eyes,
+        emit=emit,
+    )
+    return Attempt(number, files, commit, examination)
+
+
+def _prompt(request: Request, wanted: Kind, plan: Plan, trial: Trial) -> Prompt:
+    """A first call (or a fresh one) writes or changes the code; the others repair it."""
+    as_yaml = plan_to_yaml(plan)
+    if trial.role == "repair":
+        return prompts.repair(
+            request.words,
+            wanted,
+            as_yaml,
+            files=trial.files,
+            report=trial.report,
+            apart=trial.apart,
+        )
+    return prompts.code(
+        request.words,
+        wanted,
+        as_yaml,
+        files=trial.files,
+        data=prompts.data_sample(request.data),
+        example=None if trial.files else starters.example(wanted.name, request.words),
+        lessons=trial.report,
+        role=trial.role,
+    )
+
+
+def blamed(plan: Plan, attempt: Attempt) -> list[str]:
+    """The checks that fail, when nothing else does; empty when something else is wrong too."""
+    failed = [r for r in attempt.examination.rungs if not r.passed and r.name != ADVICE]
+    if any(rung.name != "check" for rung in failed):
+        return []
+    return [c.name for c in plan.checks if any(r.sentence.startswith(c.name) for r in failed)]
+
+
+def without_doubtful(attempt: Attempt) -> Attempt:
+    """The attempt with its failed checks made advice: told to the person, not counted."""
+    rungs = tuple(
+        replace(r, name=ADVICE, sentence=f"{r.sentence} (it fails on two independent builds)")
+        if r.name == "check" and not r.passed
+        else r
+        for r in attempt.examination.rungs
+    )
+    return replace(attempt, examination=replace(attempt.examination, rungs=rungs))
+
+
+async def better(best: Attempt | None, last: Attempt) -> Attempt | None:
+    """The better of two attempts, the newer of equals; the other one's box is closed."""
+    if not last.files:
+        return best
+    if best is None:
+        return last
+    if last.score < best.score:
+        await close(last)
+        return best
+    await close(best)
+    return last
+
+
+async def close(attempt: Attempt) -> None:
+    if attempt.examination.running is not None:
+        await attempt.examination.running.stop()
+
+
+def _ended(request: Request, attempt: Attempt) -> AttemptEnded:
+    failed = attempt.examination.failed
+    return AttemptEnded(
+        revision=request.revision,
+        attempt=attempt.number,
+        runs=attempt.examination.runs,
+        score=list(attempt.score),
+        sentence=failed.sentence if failed else "Everything that was checked holds.",
+    )

@@ -1,0 +1,352 @@
+"""Looks at a served app in the browser box: what it shows, and what its checks give."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import json
+import re
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Self
+
+from vibe.errors import BoxLost, EngineFault
+from vibe.plan import Check
+from vibe.running import Running
+from vibe.sandbox.engine import Box, BoxSpec, Engine, Outcome, Stream
+from vibe.settings import SANDBOXES
+
+JOBS, OFFERS = 9001, 9002
+"""The driver's ports in the browser box; see sandboxes/probes/browser/__main__.py."""
+DRIVER = SANDBOXES / "probes" / "browser"
+IDLE_OFFERS = 6
+"""Connections to the app that are kept ready for Chromium."""
+ANSWER_BYTES = 16 << 20
+LOOK_S = 60.0
+"""How long one look may take; checks come first, then the controls."""
+CONTROLS_S = 8.0
+PICTURE_BYTES = 1 << 20
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
+
+@dataclass(frozen=True, slots=True)
+class CheckSeen:
+    """One check as it went in the browser."""
+
+    name: str
+    passed: bool
+    steps: tuple[str, ...]
+    why: str = ""
+    """Expected and actual, when it failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """One control and what using it once did: True it changed the page, False it did nothing,
+    None it could not be used."""
+
+    label: str
+    tag: str
+    type: str
+    changed: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What one look at an app gave; every list is capped in the box and again here."""
+
+    fault: str
+    """Why the look itself failed; empty when it did not."""
+    title: str
+    text: str
+    """The start of the page's text."""
+    visible: int
+    """Visible elements, up to about 400."""
+    exceptions: tuple[str, ...]
+    """Exceptions that a Streamlit page shows."""
+    console: tuple[str, ...]
+    errors: tuple[str, ...]
+    failed: tuple[str, ...]
+    """Requests that failed: status or reason, and address."""
+    notes: tuple[str, ...]
+    controls: tuple[Control, ...]
+    checks: tuple[CheckSeen, ...]
+    blank: bool
+    """Whether nearly every pixel has the same colour."""
+    width: int
+    """Pixels that the page takes on a phone of 390."""
+    spoiled: bool
+    """Whether the page left the browser in a state in which it is of no further use."""
+    desktop: bytes
+    """WebP, 640 by 400 pixels; empty when there is none."""
+    phone: bytes
+    seconds: Mapping[str, float]
+
+
+class Browser:
+    """One browser box, used through one build and never for another app."""
+
+    def __init__(self, box: Box, driver: asyncio.Task[Outcome], jobs: Stream) -> None:
+        self._box = box
+        self._driver = driver
+        self._jobs = jobs
+        self._left = b""
+
+    @classmethod
+    async def open(cls, engine: Engine, app_id: str) -> Self:
+        """A started Chromium. Raises EngineFault when its box or Chromium does not start."""
+        box = await engine.start(BoxSpec(image="browser", app=app_id, lifetime_s=1800.0))
+        driver: asyncio.Task[Outcome] | None = None
+        try:
+            await box.put({f"driver/{f.name}": f.read_bytes() for f in DRIVER.glob("*.[pj]*")})
+            driver = asyncio.create_task(box.run(["python", "-I", "driver"], wall_s=None))
+            async with asyncio.timeout(30):
+                while True:
+                    with suppress(ConnectionError):
+                        return cls(box, driver, await box.open_stream(JOBS))
+                    if driver.done():
+                        said = driver.result().stderr.decode("utf-8", "replace")[-600:]
+                        raise EngineFault(f"The browser did not start: {said}", "`vibe doctor`")
+                    await asyncio.sleep(0.05)
+        except BaseException as error:
+            if driver:
+                driver.cancel()
+            await box.stop()
+            if isinstance(error, TimeoutError):
+                raise EngineFault("The browser did not start in 30 seconds.") from error
+            raise
+
+    async def close(self) -> None:
+        await self._box.stop()
+        self._driver.cancel()
+        await asyncio.gather(self._driver, return_exceptions=True)
+
+    async def look(
+        self,
+        running: Running,
+        checks: Sequence[Check],
+        files: Mapping[str, bytes],
+        *,
+        alone: bool = False,
+    ) -> Seen:
+        """Opens the app, tries its checks and uses its controls.
+
+        `files` are what an upload step may choose from; with `alone` the checks are tried one
+        after the other, since what one does another sees. Raises BoxLost when the browser dies.
+        """
+        job = {
+            "port": running.port,
+            "seconds": LOOK_S,
+            "control_seconds": CONTROLS_S,
+            "shared": running.stateless,
+            "alone": alone,
+            "checks": [
+                {"name": c.name, "steps": [[s.action, _value(s)] for s in c.steps]} for c in checks
+            ],
+            "files": {
+                name: base64.b64encode(content).decode()
+                for name, content in files.items()
+                if len(content) < 2 << 20
+            },
+        }
+        offering = [asyncio.create_task(_offer(self._box, running)) for _ in range(IDLE_OFFERS)]
+        try:
+            async with asyncio.timeout(LOOK_S + 15):
+                await self._jobs.write(json.dumps(job).encode() + b"\n")
+                return _seen(await self._line(), checks)
+        except (TimeoutError, ConnectionError) as error:
+            raise BoxLost("The browser did not answer.") from error
+        finally:
+            for task in offering:
+                task.cancel()
+            await asyncio.gather(*offering, return_exceptions=True)
+
+    async def _line(self) -> dict[str, Any]:
+        data = self._left
+        while b"\n" not in data:
+            more = await self._jobs.read()
+            if not more or len(data) > ANSWER_BYTES:
+                raise BoxLost("The browser ended before it answered.")
+            data += more
+        line, _, self._left = data.partition(b"\n")
+        try:
+            answer = json.loads(line)
+        except ValueError as error:
+            raise BoxLost("The browser's answer can't be read.") from error
+        if not isinstance(answer, dict):
+            raise BoxLost("The browser's answer can't be read.")
+        return answer
+
+
+class Eyes:
+    """A build's browser: opened in the background at once, opened again when a page kills it."""
+
+    def __init__(self, engine: Engine, app_id: str) -> None:
+        self._engine = engine
+        self._app_id = app_id
+        self._opening = self._open()
+        self._one_at_a_time = asyncio.Lock()
+
+    def _open(self) -> asyncio.Task[Browser]:
+        return asyncio.create_task(Browser.open(self._engine, self._app_id))
+
+    async def look(
+        self,
+        running: Running,
+        checks: Sequence[Check],
+        files: Mapping[str, bytes],
+        *,
+        alone: bool = False,
+    ) -> Seen:
+        """As Browser.look. Raises BoxLost when the page took the browser down, and EngineFault
+        when there is no browser to be had."""
+        async with self._one_at_a_time:
+            browser = await asyncio.shield(self._opening)
+            try:
+                seen = await browser.look(running, checks, files, alone=alone)
+            except BoxLost:
+                await browser.close()
+                self._opening = self._open()
+                raise
+            if seen.spoiled:
+                await browser.close()
+                self._opening = self._open()
+            return seen
+
+    async def close(self) -> None:
+        self._opening.cancel()
+        for browser in await asyncio.gather(self._opening, return_exceptions=True):
+            if isinstance(browser, Browser):
+                await browser.close()
+
+
+async def _offer(browser: Box, running: Running) -> None:
+    """Keeps one connection to the app on offer; each that is taken is joined and replaced."""
+    joined: set[asyncio.Task[None]] = set()
+    try:
+        while True:
+            offer = await browser.open_stream(OFFERS)
+            try:
+                taken = await offer.read(1)
+            except BaseException:
+                await offer.close()
+                raise
+            if not taken:
+                await offer.close()
+                await asyncio.sleep(0.2)
+                continue
+            task = asyncio.create_task(_join(offer, running))
+            joined.add(task)
+            task.add_done_callback(joined.discard)
+    except (ConnectionError, BoxLost):
+        return
+    finally:
+        for task in joined:
+            task.cancel()
+        await asyncio.gather(*joined, return_exceptions=True)
+
+
+async def _join(offer: Stream, running: Running) -> None:
+    """Joins Chromium's connection with a new stream into the app's box."""
+    try:
+        app = await running.box.open_stream(running.port)
+    except (ConnectionError, BoxLost):
+        await offer.close()
+        return
+    try:
+        await asyncio.gather(_pump(offer, app), _pump(app, offer))
+    except (ConnectionError, BoxLost):
+        pass
+    finally:
+        await app.close()
+        await offer.close()
+
+
+async def _pump(source: Stream, target: Stream) -> None:
+    while data := await source.read():
+        await target.write(data)
+    await target.end()
+
+
+def _value(step: Any) -> Any:
+    """A step's value as the driver reads it: text, a number, or field and value."""
+    if step.action in ("fill", "select", "upload", "drag"):
+        name = {"fill": "with", "select": "option", "upload": "file", "drag": "to"}[step.action]
+        return {"field": step.target, name: step.value}
+    return step.target or step.value
+
+
+def _seen(answer: dict[str, Any], checks: Sequence[Check]) -> Seen:
+    """The driver's answer as typed data; whatever is not as promised is left out."""
+    controls = _dicts(answer, "controls")[:40]
+    by_name = {str(c.get("name")): c for c in _dicts(answer, "checks")}
+    return Seen(
+        fault=_text(answer.get("fault")),
+        title=_text(answer.get("title")),
+        text=_text(answer.get("text")),
+        visible=_number(answer.get("visible")),
+        exceptions=_texts(answer, "exceptions"),
+        console=_texts(answer, "console"),
+        errors=_texts(answer, "errors"),
+        failed=_texts(answer, "failed"),
+        notes=_texts(answer, "notes"),
+        controls=tuple(
+            Control(
+                _text(c.get("label")),
+                _text(c.get("tag")),
+                _text(c.get("type")),
+                c.get("changed") if isinstance(c.get("changed"), bool) else None,
+            )
+            for c in controls
+        ),
+        checks=tuple(_check(check, by_name.get(check.name)) for check in checks),
+        blank=answer.get("blank") is True,
+        width=_number(answer.get("width")),
+        spoiled=answer.get("spoiled") is True,
+        desktop=_picture(answer.get("desktop")),
+        phone=_picture(answer.get("phone")),
+        seconds={
+            str(k): float(v)
+            for k, v in (answer.get("seconds") or {}).items()
+            if isinstance(v, int | float)
+        },
+    )
+
+
+def _check(check: Check, found: dict[str, Any] | None) -> CheckSeen:
+    if found is None:
+        return CheckSeen(check.name, False, (), "there was no time left to try it")
+    steps = tuple(_text(step) for step in found.get("steps") or [])[:30]
+    return CheckSeen(check.name, found.get("passed") is True, steps, _text(found.get("why")))
+
+
+def _dicts(answer: dict[str, Any], name: str) -> list[dict[str, Any]]:
+    value = answer.get(name)
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def _texts(answer: dict[str, Any], name: str) -> tuple[str, ...]:
+    value = answer.get(name)
+    return tuple(_text(item) for item in value[:20]) if isinstance(value, list) else ()
+
+
+def _text(value: object) -> str:
+    """Text without control characters, which a terminal or a model would take amiss."""
+    return _CONTROL.sub(" ", str(value)[:1500]) if value is not None else ""
+
+
+def _number(value: object) -> int:
+    return value if isinstance(value, int) else 0
+
+
+def _picture(value: object) -> bytes:
+    """A WebP picture's bytes; b"" for anything else."""
+    if not isinstance(value, str) or len(value) > PICTURE_BYTES:
+        return b""
+    try:
+        data = base64.b64decode(value, validate=True)
+    except (binascii.Error, ValueError):
+        return b""
+    return data if data[:4] == b"RIFF" and data[8:12] == b"WEBP" else b""

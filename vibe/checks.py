@@ -1,0 +1,220 @@
+"""Runs an attempt and climbs the ladder: what was seen, rung by rung."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from vibe.app import Rung
+from vibe.browser import Eyes, Seen
+from vibe.errors import BoxLost
+from vibe.kinds import Kind
+from vibe.ladder import ADVICE, Ladder, probe
+from vibe.looking import look
+from vibe.plan import Plan
+from vibe.running import Emit, NotServing, Running, how_it_ended, open_box, serve
+from vibe.sandbox import web
+from vibe.sandbox.engine import Box, Engine
+from vibe.settings import Limits
+from vibe.text_faults import text_faults
+from vibe.trying import try_script
+
+
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """Everything one attempt showed; `running` is set when it serves and is left running."""
+
+    rungs: tuple[Rung, ...]
+    runs: bool
+    """Whether a person could use it: it serves, or the script ran to its end."""
+    running: Running | None = None
+    engine: str = ""
+    image: str = ""
+    """Id of the image it ran on."""
+    picture: bytes = b""
+    """The page as a WebP of 640 by 400 pixels; empty for scripts and pages nobody saw."""
+    looked: bool = False
+    """Whether a browser has used it."""
+
+    @property
+    def failed(self) -> Rung | None:
+        """The first rung that failed; checks come last, and advice is none."""
+        return next((r for r in self.rungs if not r.passed and r.name != ADVICE), None)
+
+    @property
+    def score(self) -> tuple[int, int, int]:
+        """(runs, rungs passed, checks passed): the greater is the better attempt."""
+        checks = sum(rung.passed for rung in self.rungs if rung.name == "check")
+        rest = sum(rung.passed for rung in self.rungs if rung.name not in ("check", ADVICE))
+        return int(self.runs), rest, checks
+
+
+async def examine(
+    kind: Kind,
+    files: Mapping[str, str],
+    plan: Plan,
+    *,
+    engine: Engine | None,
+    app_id: str,
+    data: Mapping[str, bytes],
+    limits: Limits,
+    eyes: Eyes | None,
+    emit: Emit,
+) -> Examination:
+    """Runs one attempt in a fresh box, and looks at it with `eyes` when it has a page.
+
+    Raises EngineFault when the box, not the app, failed.
+    """
+    ladder = Ladder(emit)
+    ladder.stage("static", "Reading the code before it runs.")
+    if faults := text_faults(files, kind.entry):
+        ladder.done("static", False, faults[0], "\n".join(faults))
+        return Examination(tuple(ladder.rungs), runs=False)
+    if engine is None:
+        return Examination(tuple(ladder.rungs), runs=False)
+    ladder.stage("box", "Starting a box.")
+    content = {path: text.encode() for path, text in files.items()}
+    box = await open_box(engine, app_id, content, data, emit)
+    running: Running | None = None
+    seen: Seen | None = None
+    runs = False
+    try:
+        if await _static(ladder, box):
+            if kind.serves:
+                running = await _serving(ladder, box, kind, limits)
+                runs = running is not None
+                if running is not None and eyes is not None:
+                    seen = await look(ladder, kind, running, eyes, plan, data)
+                    fatal = {r.name for r in ladder.rungs if not r.passed} & {"renders", "alive"}
+                    runs = not fatal
+            else:
+                runs = await try_script(ladder, box, plan, kind, files, limits)
+    except BoxLost as lost:
+        ladder.done("alive", False, "The box ended while the program ran.", lost.message)
+        runs = False
+    finally:
+        if not runs or not kind.serves:
+            await box.stop()
+            running = None
+    picture = seen.desktop if seen else b""
+    return Examination(
+        tuple(ladder.rungs), runs, running, box.engine, box.image, picture, seen is not None
+    )
+
+
+async def _static(ladder: Ladder, box: Box) -> bool:
+    """Compiles every Python file and resolves its imports, in the box and with its Python."""
+    found = await probe(box, "static.py")
+    if found is None:
+        return ladder.done("static", True, "The code could not be read ahead of running it.")
+    faults = [
+        f'  File "{f["file"]}", line {f["line"]}\n    {f["text"]}\n{f["message"]}'
+        for f in found["syntax"]
+    ]
+    if faults:
+        first = found["syntax"][0]
+        sentence = f"{first['file']} has a syntax error in line {first['line']}: {first['message']}"
+        return ladder.done("static", False, sentence, "\n".join(faults))
+    if missing := found["missing"]:
+        names = ", ".join(dict.fromkeys(str(m["module"]) for m in missing))
+        lines = [f'  File "{m["file"]}", line {m["line"]}: import {m["module"]}' for m in missing]
+        return ladder.done(
+            "static",
+            False,
+            f"The box has no module named {names}; use what the kind's rules list, or do without.",
+            "\n".join(lines),
+        )
+    if undefined := found["undefined"]:
+        lines = [
+            f'  File "{u["file"]}", line {u["line"]}\n    {u["text"]}\n'
+            f"NameError: name {u['name']!r} is not defined"
+            for u in undefined
+        ]
+        first = undefined[0]
+        where = f"{first['file']}, line {first['line']}"
+        sentence = f"{where} uses {first['name']!r}, which is defined nowhere."
+        return ladder.done("static", False, sentence, "\n".join(lines))
+    return ladder.done("static", True, "Every file compiles and every import is there.")
+
+
+async def _serving(ladder: Ladder, box: Box, kind: Kind, limits: Limits) -> Running | None:
+    """The rungs start, pages and alive; the running app when all of them pass."""
+    ladder.stage("start", "Starting the program.")
+    try:
+        running = await serve(box, kind, start_s=limits.start_s, emit=ladder.emit)
+    except NotServing as failure:
+        ladder.done("start", False, failure.sentence, failure.evidence)
+        return None
+    ladder.done("start", True, f"It serves on port {running.port}.")
+    ladder.stage("pages", "Opening its pages.")
+    if kind.name == "streamlit":
+        passed = _apptest(ladder, await probe(box, "apptest.py", kind.entry, wall_s=60.0))
+    else:
+        passed = await _front_page(ladder, box, running)
+    if passed and running.command.done():
+        sentence = f"It stopped serving: {how_it_ended(running.command.result())}."
+        passed = ladder.done("alive", False, sentence, running.printed.tail)
+    elif passed:
+        ladder.done("alive", True, "It is still running.")
+    if passed:
+        return running
+    await running.stop()
+    return None
+
+
+async def _front_page(ladder: Ladder, box: Box, running: Running) -> bool:
+    try:
+        status, body = await web.get(box, running.port, "/")
+    except ConnectionError as error:
+        sentence = f"Its front page does not answer: {error}."
+        return ladder.done("pages", False, sentence, running.printed.tail)
+    if status >= 400:
+        text = body.decode("utf-8", "replace")
+        evidence = f"{running.printed.tail}\n{text[:1500]}"
+        return ladder.done("pages", False, f"GET / answers with status {status}.", evidence)
+    if not body.strip():
+        return ladder.done("pages", False, "Its front page is empty.", running.printed.tail)
+    return ladder.done("pages", True, f"Its front page answers ({len(body):,} bytes).")
+
+
+def _apptest(ladder: Ladder, found: dict[str, Any] | None) -> bool:
+    if found is None:
+        return ladder.done("pages", False, "Streamlit's own test could not open the app.")
+    if found["exceptions"]:
+        first = found["exceptions"][0]
+        what = " ".join(part for part in (first["type"], first["message"]) if part)
+        evidence = "\n\n".join(
+            f"While {e['doing']}:\n{e['stack']}\n{e['type']} {e['message']}".rstrip()
+            for e in found["exceptions"]
+        )
+        return ladder.done("pages", False, f"It fails while {first['doing']}: {what}", evidence)
+    if not found["elements"]:
+        return ladder.done("pages", False, "The app opens without an error but shows nothing.")
+    used = f", and using {len(found['used'])} of its controls," if found["used"] else ""
+    pages = f" with {len(found['pages'])} more pages" if found.get("pages") else ""
+    sentence = (
+        f"It shows {found['elements']} elements; opening it{pages}{used} raises no exception."
+    )
+    return ladder.done("pages", True, sentence)
+
+
+def facts(examination: Examination) -> tuple[str, ...]:
+    """What was seen to be so, a phrase each, for the verdict."""
+    phrases = {
+        "static": "the code compiles and finds its imports",
+        "start": "it starts and answers",
+        "pages": "its page opens without an error",
+        "alive": "it keeps running",
+        "renders": "a browser shows its page",
+        "errors": "the page has no errors",
+        "controls": "its controls do something",
+        "routes": "every page it has answers",
+        "run": "it runs to its end without an error",
+        "usage": "it explains itself with --help",
+    }
+    return tuple(
+        phrases.get(rung.name, rung.sentence)
+        for rung in examination.rungs
+        if rung.passed and rung.name != ADVICE
+    )

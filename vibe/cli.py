@@ -1,0 +1,103 @@
+"""The command line: parse, call one function, and turn what was refused into two lines."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from vibe import __version__, commands, settings
+from vibe import gallery_commands as gallery
+from vibe.errors import EngineFault, UserError, VibeError
+from vibe.settings import Settings
+from vibe.ui.words import clean
+
+Command = Callable[[Settings, argparse.Namespace], int]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command; its exit code (see docs/cli.md)."""
+    arguments = parser().parse_args(argv)
+    command: Command = arguments.command
+    try:
+        overrides = {
+            name: getattr(arguments, name, None) for name in ("host", "port", "model", "autonomy")
+        }
+        return command(settings.load(os.environ, **overrides), arguments)
+    except VibeError as error:
+        lines = [error.message, error.fix] if error.fix else [error.message]
+        print(*(clean(line) for line in lines), sep="\n", file=sys.stderr)
+        if isinstance(error, UserError):
+            return commands.BAD_INPUT
+        return commands.NO_ENGINE if isinstance(error, EngineFault) else commands.FAILED
+    except KeyboardInterrupt:
+        return commands.INTERRUPTED
+    except BrokenPipeError:
+        # `vibe list | head`: the reader has had enough. Nothing may be written at exit either.
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return commands.OK
+
+
+def parser() -> argparse.ArgumentParser:
+    """Every command with its arguments."""
+    root = argparse.ArgumentParser(
+        prog="vibe", description="An idea in plain English becomes a small program that runs."
+    )
+    root.add_argument("--version", action="version", version=f"vibe {__version__}")
+    adding = root.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    def add(
+        name: str, words: str, command: Command, *, app: bool = False
+    ) -> argparse.ArgumentParser:
+        made = adding.add_parser(name, help=words, description=words)
+        made.set_defaults(command=command)
+        if app:
+            made.add_argument("id", metavar="ID", help="an app's id, or how it alone begins")
+        return made
+
+    serve = add("serve", "Serve the UI and the previews.", commands.serve)
+    serve.add_argument("--host", help="address to listen at (VIBE_HOST)")
+    serve.add_argument("--port", type=int, help="port to listen at; 0 takes a free one (VIBE_PORT)")
+    setup = add("setup", "Install the engine if need be, and build the images.", commands.setup)
+    setup.add_argument("-v", "--verbose", action="store_true", help="show all output")
+
+    new = add("new", "Make an app from an idea.", commands.new)
+    new.add_argument("idea", metavar="IDEA")
+    new.add_argument("--kind", metavar="K", default="auto", help="auto, or one of the kinds")
+    new.add_argument("--data", metavar="PATH", type=Path, action="append", default=[],
+                     help="a file or folder to give to the app; may be repeated")  # fmt: skip
+    new.add_argument("--autonomy", choices=["ask", "fix", "free"])
+    change = add("change", "Change an app.", commands.change, app=True)
+    change.add_argument("request", metavar="REQUEST")
+    resume = add("resume", "Build an app's last request again.", commands.resume, app=True)
+    for building in (new, change, resume):
+        building.add_argument("--model", metavar="M", help="the model's name (VIBE_MODEL)")
+        building.add_argument("--json", action="store_true", help="one event a line, as JSON")
+        building.add_argument("-v", "--verbose", action="store_true",
+                              help="the model's words and the program's output")  # fmt: skip
+
+    list_ = add("list", "List the gallery.", gallery.list_)
+    list_.add_argument("--search", metavar="Q", help="words in title, idea or transcript")
+    list_.add_argument("--trash", action="store_true", help="the discarded apps instead")
+    list_.add_argument("--json", action="store_true")
+    show = add("show", "Show an app.", gallery.show, app=True)
+    what = show.add_mutually_exclusive_group()
+    what.add_argument("--json", action="store_true", help="its record")
+    what.add_argument("--transcript", action="store_true", help="its whole story, as Markdown")
+    what.add_argument("--code", action="store_true", help="its files")
+    run = add("run", "Run an app: serve its preview, or run a script.", commands.run, app=True)
+    run.add_argument("args", metavar="ARGS", nargs="*", help="a script's arguments, after --")
+    export = add("export", "Take an app out of Vibe.", gallery.export, app=True)
+    where = export.add_mutually_exclusive_group(required=True)
+    where.add_argument("--zip", metavar="FILE", type=Path)
+    where.add_argument("--git", metavar="DIR", type=Path)
+    add("discard", "Move an app to the trash.", gallery.discard, app=True)
+    add("restore", "Bring an app back from the trash.", gallery.restore, app=True)
+    add("purge", "Delete a discarded app for good.", gallery.purge, app=True)
+    doctor = add("doctor", "Examine what Vibe stands on.", commands.doctor)
+    doctor.add_argument("--json", action="store_true")
+    return root

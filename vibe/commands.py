@@ -1,0 +1,248 @@
+"""What the commands that build, run and serve do; each returns its exit code."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import dataclasses
+import signal
+import sys
+from collections.abc import Coroutine, Iterable
+from pathlib import Path
+from typing import Any
+
+from vibe import kinds
+from vibe.app import App
+from vibe.errors import UserError
+from vibe.events import Asked, Finished, to_json
+from vibe.gallery_commands import as_json, find, opened, say
+from vibe.settings import Settings
+from vibe.telling import Passing, Teller
+from vibe.ui.words import clean
+
+OK, FAILED, BAD_INPUT, NO_ENGINE, INTERRUPTED = 0, 1, 2, 3, 130
+TIMEOUT = 124
+"""What `timeout` of coreutils exits with."""
+DATA_BYTES = 64 << 20
+
+
+def serve(settings: Settings, arguments: argparse.Namespace) -> int:
+    from vibe import server
+
+    server.serve(settings, say)
+    return OK
+
+
+def setup(settings: Settings, arguments: argparse.Namespace) -> int:
+    from vibe import setup as setting_up
+
+    setting_up.setup(setting_up.console(verbose=arguments.verbose))
+    return OK
+
+
+def new(settings: Settings, arguments: argparse.Namespace) -> int:
+    data = read_data(arguments.data)
+    _someone_must_answer(arguments.autonomy or settings.autonomy, arguments)
+
+    async def build() -> int:
+        from vibe.opening import open_studio
+
+        async with open_studio(settings) as studio:
+            app = await studio.create(
+                arguments.idea,
+                kind=arguments.kind,
+                model=arguments.model,
+                autonomy=arguments.autonomy,
+                data=data,
+            )
+            return await _follow(studio, app, 0, arguments)
+
+    return _finish(build())
+
+
+def change(settings: Settings, arguments: argparse.Namespace) -> int:
+    app_id = find(opened(settings), arguments.id).id
+    _someone_must_answer(settings.autonomy, arguments)
+
+    async def build() -> int:
+        from vibe.opening import open_studio
+
+        async with open_studio(settings) as studio:
+            seen = len(studio.archive.events(app_id))
+            app = await studio.change(app_id, arguments.request, model=arguments.model)
+            return await _follow(studio, app, seen, arguments)
+
+    return _finish(build())
+
+
+def resume(settings: Settings, arguments: argparse.Namespace) -> int:
+    app_id = find(opened(settings), arguments.id).id
+    _someone_must_answer(settings.autonomy, arguments)
+
+    async def build() -> int:
+        from vibe.opening import open_studio
+
+        async with open_studio(settings) as studio:
+            seen = len(studio.archive.events(app_id))
+            app = await studio.resume(app_id, model=arguments.model)
+            return await _follow(studio, app, seen, arguments)
+
+    return _finish(build())
+
+
+async def _follow(studio: Any, app: App, seen: int, arguments: argparse.Namespace) -> int:
+    """Tells a build to its end; its exit code. With --json its record is first and last."""
+    teller = Teller(sys.stdout, verbose=arguments.verbose)
+    end: Finished | None = None
+    _tell_app(app, arguments)
+    async with contextlib.aclosing(studio.follow(app.id, seen)) as events:
+        async for event in events:
+            if isinstance(event, Finished):
+                end = event
+            if arguments.json:
+                print(to_json(event), flush=True)
+            else:
+                teller.tell(event)
+            if isinstance(event, Asked):
+                await studio.answer(app.id, await asyncio.to_thread(_yes, event))
+    _tell_app(studio.archive.load(app.id), arguments, last=True)
+    return OK if end is not None and end.status == "ready" else FAILED
+
+
+def _someone_must_answer(autonomy: str, arguments: argparse.Namespace) -> None:
+    """Raises UserError when the build would ask and nobody is there to say yes."""
+    if autonomy == "ask" and (arguments.json or not sys.stdin.isatty()):
+        raise UserError(
+            "With autonomy `ask` someone must answer, and this is no terminal.",
+            "Set VIBE_AUTONOMY=fix, or use the screens.",
+        )
+
+
+def _yes(question: Asked) -> bool:
+    """What the person at the terminal says to a plan or a repair; just Enter is a yes."""
+    print(clean(question.text))
+    asked = "Build this plan?" if question.what == "plan" else "Let the model repair it?"
+    try:
+        return input(f"{asked} [Y/n] ").strip().lower() in ("", "y", "yes")
+    except EOFError:
+        return False
+
+
+def _tell_app(app: App, arguments: argparse.Namespace, *, last: bool = False) -> None:
+    if arguments.json:
+        print(as_json({"v": 1, "type": "App", "app": dataclasses.asdict(app)}), flush=True)
+    elif not last:
+        print(app.id, flush=True)
+    elif app.status == "ready":
+        print(f"Run it with: vibe run {app.id}")
+
+
+def doctor(settings: Settings, arguments: argparse.Namespace) -> int:
+    from vibe.choice import chosen_model
+    from vibe.doctor import examine
+    from vibe.opening import open_engine
+
+    async def look() -> list[Any]:
+        engine, _ = await open_engine(settings)
+        try:
+            return await examine(settings, engine, find_model=chosen_model)
+        finally:
+            if engine is not None:
+                await engine.close()
+
+    findings = asyncio.run(look())
+    if arguments.json:
+        print(as_json([dataclasses.asdict(finding) for finding in findings]))
+    else:
+        marks = {"ok": "✓", "warning": "!", "problem": "✗"}
+        for finding in findings:
+            print(f"{marks[finding.state]} {finding.name:<14} {clean(finding.sentence)}")
+            if finding.fix:
+                print(f"  {'':<14} {clean(finding.fix)}")
+    return FAILED if any(finding.state == "problem" for finding in findings) else OK
+
+
+def run(settings: Settings, arguments: argparse.Namespace) -> int:
+    app = find(opened(settings), arguments.id)
+    if kinds.kind(app.kind).serves:
+        if arguments.args:
+            raise UserError("This app has a page; it takes no arguments.", f"vibe run {app.id}")
+        return _finish(_run_served(settings, app))
+    return _finish(_run_script(settings, app, arguments.args))
+
+
+async def _run_served(settings: Settings, app: App) -> int:
+    from vibe.listening import bind
+    from vibe.opening import open_studio, serve_previews
+
+    # A server of its own on a free port: another Vibe may have the usual one.
+    own = dataclasses.replace(settings, host="127.0.0.1", port=0, url="", preview_url="")
+    with contextlib.closing(bind(own)) as sock:
+        own = dataclasses.replace(own, port=sock.getsockname()[1])
+        async with open_studio(own) as studio:
+            live = await studio.run(app.id)
+
+            def ready() -> None:
+                print(live.url, flush=True)
+                say("Ctrl-C stops it.")
+
+            await serve_previews(studio, sock, ready)
+    return OK
+
+
+async def _run_script(settings: Settings, app: App, args: list[str]) -> int:
+    from vibe.opening import open_studio
+
+    stdin = b"" if sys.stdin.isatty() else await asyncio.to_thread(sys.stdin.buffer.read)
+    async with open_studio(settings) as studio:
+        outcome = await studio.run_script(
+            app.id, args, stdin=stdin, on_output=Passing(sys.stdout, sys.stderr)
+        )
+    if outcome.how in ("ok", "error") and outcome.exit_code is not None:
+        code = outcome.exit_code
+        return code if code >= 0 else 128 - code
+    reasons = {
+        "timeout": "It ran too long and was stopped.",
+        "memory": "It needed more memory than a box has.",
+        "output": "It printed more than a box may.",
+    }
+    say(reasons.get(outcome.how, "It was stopped."))
+    return TIMEOUT if outcome.how == "timeout" else FAILED
+
+
+def read_data(paths: Iterable[Path]) -> dict[str, bytes]:
+    """The files to attach, by name; of a folder all files in it. Raises UserError."""
+    found: dict[str, Path] = {}
+    for path in paths:
+        if not path.exists():
+            raise UserError(f"There is no file called {path}.", "Check --data.")
+        inside = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+        for file in inside:
+            name = file.relative_to(path.parent if path.is_dir() else file.parent).as_posix()
+            if name in found:
+                raise UserError(f"Two of the files are called {name}.", "Rename one.")
+            found[name] = file
+    try:
+        if sum(file.stat().st_size for file in found.values()) > DATA_BYTES:
+            raise UserError(
+                f"The files have more than {DATA_BYTES >> 20} MB together.", "Attach fewer."
+            )
+        return {name: file.read_bytes() for name, file in found.items()}
+    except OSError as error:
+        raise UserError(f"A file can't be read: {error}.", "Check --data.") from error
+
+
+def _finish(doing: Coroutine[Any, Any, int]) -> int:
+    """Runs a command that owns builds or boxes; SIGTERM ends it as tidily as Ctrl-C."""
+
+    async def guarded() -> int:
+        task = asyncio.current_task()
+        assert task is not None
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+        return await doing
+
+    try:
+        return asyncio.run(guarded())
+    except asyncio.CancelledError:
+        return 128 + signal.SIGTERM

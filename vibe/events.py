@@ -1,0 +1,262 @@
+"""The events of a build: frozen records and their JSON lines, which together are the transcript."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import types
+import typing
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+VERSION = 1
+
+
+def now() -> str:
+    """The time as events and records write it: ISO 8601, UTC, milliseconds."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """What every event has; `at` is set when it is made."""
+
+    at: str = field(default_factory=now, kw_only=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Requested(Event):
+    """The user asked for an app (revision 1) or a change."""
+
+    revision: int
+    text: str
+    kind: str
+    model: str
+    autonomy: str
+
+
+@dataclass(frozen=True, slots=True)
+class PromptSent(Event):
+    """One model call begins; `messages` are role/content pairs, whole."""
+
+    role: str
+    model: str
+    messages: list[dict[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyText(Event):
+    """A piece of the reply as it streams."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyEnded(Event):
+    """The model call is over; the reply is the ReplyText pieces since its PromptSent."""
+
+    finish: str
+    model: str
+    prompt_tokens: int
+    completion_tokens: int
+    seconds: float
+    seconds_to_first: float
+    estimated: bool = False
+    money: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PlanMade(Event):
+    """The plan, as data: title, kind, summary, packages, checks."""
+
+    plan: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptStarted(Event):
+    """Attempt `attempt` (1-based) of revision `revision`; `reason` says why there is another."""
+
+    revision: int
+    attempt: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class FilesWritten(Event):
+    """The attempt's files, path → size in bytes; `commit` is their commit id."""
+
+    files: dict[str, int]
+    commit: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stage(Event):
+    """A stage begins: plan, code, parse, static, box, start, alive, pages, run, checks."""
+
+    name: str
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class RungDone(Event):
+    """One rung of the ladder passed or failed, with its evidence."""
+
+    name: str
+    passed: bool
+    sentence: str
+    evidence: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class BoxStarted(Event):
+    box: str
+    engine: str
+    image: str
+
+
+@dataclass(frozen=True, slots=True)
+class Output(Event):
+    """Something the program printed, decoded with replacement, control characters kept."""
+
+    stream: Literal["stdout", "stderr"]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fixed(Event):
+    """A rule mended the code without the model."""
+
+    rule: str
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptEnded(Event):
+    """The attempt's score: (rungs passed, checks passed); higher is better."""
+
+    revision: int
+    attempt: int
+    runs: bool
+    score: list[int]
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class RepairAsked(Event):
+    """The short report that goes back to the model."""
+
+    report: str
+
+
+@dataclass(frozen=True, slots=True)
+class Asked(Event):
+    """With autonomy `ask`, the build waits for a yes: to the plan (its YAML), or to a repair
+    (its report)."""
+
+    what: Literal["plan", "repair"]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answered(Event):
+    """The person's answer; for a plan, `text` is the plan as they left it."""
+
+    what: Literal["plan", "repair"]
+    yes: bool
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictReached(Event):
+    state: str
+    sentence: str
+    verified: list[str]
+    unverified: list[str]
+    isolation: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Notice(Event):
+    """Something worth saying that is neither progress nor failure."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finished(Event):
+    """The last event of a build. `status` is the app's new status."""
+
+    status: Literal["ready", "failed", "stopped", "interrupted"]
+    sentence: str
+    fix: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Acted(Event):
+    """Something done to the app outside a build: rerun, exported, discarded, restored …"""
+
+    action: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown(Event):
+    """An event of a newer Vibe, or a line that can't be read; kept as it was."""
+
+    line: str
+
+
+TYPES: dict[str, type[Event]] = {
+    cls.__name__: cls
+    for cls in (
+        Requested, PromptSent, ReplyText, ReplyEnded, PlanMade, AttemptStarted, FilesWritten,
+        Stage, RungDone, BoxStarted, Output, Fixed, AttemptEnded, RepairAsked, VerdictReached,
+        Asked, Answered, Notice, Finished, Acted,
+    )
+}  # fmt: skip
+
+
+_HINTS = {name: typing.get_type_hints(cls) for name, cls in TYPES.items()}
+
+
+def to_json(event: Event) -> str:
+    """One line of JSON without its newline: v, type, and the event's own fields."""
+    if isinstance(event, Unknown):
+        return event.line
+    record = {"v": VERSION, "type": type(event).__name__, **dataclasses.asdict(event)}
+    # A plan may hold what YAML knows and JSON doesn't, e.g. a date.
+    line = json.dumps(record, ensure_ascii=False, separators=(",", ":"), default=str)
+    # Half characters (lone surrogates) become JSON escapes, so that the line can be encoded.
+    return line.encode("utf-8", "backslashreplace").decode()
+
+
+def from_json(line: str) -> Event:
+    """The event of one line; `Unknown` for anything this version can't read. Never raises."""
+    try:
+        record = json.loads(line)
+        name = record.pop("type")
+        hints = _HINTS[name]
+        if record.pop("v") != VERSION:
+            return Unknown(line=line)
+        values = {key: value for key, value in record.items() if key in hints}
+        if not all(_fits(value, hints[key]) for key, value in values.items()):
+            return Unknown(line=line)
+        return TYPES[name](**values)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return Unknown(line=line)
+
+
+def _fits(value: object, hint: Any) -> bool:
+    """Whether a JSON value is of the (outer) type that the field promises."""
+    origin = typing.get_origin(hint)
+    if origin is Literal:
+        return value in typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        return any(_fits(value, part) for part in typing.get_args(hint))
+    if hint is Any:
+        return True
+    if hint is float:
+        return isinstance(value, int | float)
+    return isinstance(value, origin or hint)

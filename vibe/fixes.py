@@ -1,0 +1,196 @@
+"""Mends what rules can mend without a model: each rule is small, named, and told as an event."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from vibe.app import Rung
+from vibe.kinds import Kind
+
+Files = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Fix:
+    """What one rule did: the whole tree afterwards, and a sentence about it."""
+
+    rule: str
+    sentence: str
+    files: dict[str, str]
+
+
+Rule = Callable[[Kind, Files, Rung], "tuple[str, dict[str, str]] | None"]
+
+STALE = {
+    r"@st\.cache\b(?!_)": "@st.cache_data",
+    r"\bst\.cache\(": "st.cache_data(",
+    r"\bst\.experimental_memo\b": "st.cache_data",
+    r"\bst\.experimental_singleton\b": "st.cache_resource",
+    r"\bst\.experimental_rerun\b": "st.rerun",
+    r"\bst\.beta_(columns|container|expander)\b": r"st.\1",
+    r"\bst\.experimental_get_query_params\(\)": "st.query_params",
+    r"\bst\.experimental_data_editor\b": "st.data_editor",
+    r"\bst\.experimental_fragment\b": "st.fragment",
+    r"\bst\.experimental_dialog\b": "st.dialog",
+    r"\bst\.bokeh_chart\b": "st.write",
+    r"\bst\.pyplot\(\s*\)": "st.pyplot(plt.gcf())",
+    r"\buse_column_width\s*=\s*(True|\"auto\"|\"always\")": 'width="stretch"',
+    r",\s*allow_output_mutation\s*=\s*True|\ballow_output_mutation\s*=\s*True,?": "",
+    r",\s*suppress_st_warning\s*=\s*True|\bsuppress_st_warning\s*=\s*True,?": "",
+}
+"""Streamlit's removed names and what replaced them, up to 1.67 (its release notes)."""
+
+
+def fences(kind: Kind, files: Files, failed: Rung) -> tuple[str, dict[str, str]] | None:
+    """Markdown fences left as the first or last lines of a code file."""
+    fence = re.compile(r"\A\s*(?:```|~~~)[^\n]*\n|\n\s*(?:```|~~~)\s*\Z")
+    return _changed(
+        files,
+        lambda path, text: fence.sub("\n", text).lstrip("\n") if _is_code(path) else text,
+        "took Markdown fences out of {}",
+    )
+
+
+def smart_quotes(kind: Kind, files: Files, failed: Rung) -> tuple[str, dict[str, str]] | None:
+    """Typographic quotes and spaces where Python says that a character is invalid."""
+    if (
+        "invalid character" not in failed.sentence
+        and "invalid non-printable" not in failed.sentence
+    ):
+        return None
+    straight = str.maketrans(
+        {
+            "\u201c": '"',
+            "\u201d": '"',
+            "\u2018": "'",
+            "\u2019": "'",
+            "\u00a0": " ",
+            "\u200b": None,
+            "\ufeff": None,
+            "\u2212": "-",
+            "\u2013": "-",
+        }
+    )
+    return _changed(
+        files,
+        lambda path, text: text.translate(straight) if _blamed(path, failed) else text,
+        "made typographic quotes plain in {}",
+    )
+
+
+def tabs(kind: Kind, files: Files, failed: Rung) -> tuple[str, dict[str, str]] | None:
+    """Tabs mixed with spaces."""
+    if "tabs and spaces" not in failed.sentence and "unindent" not in failed.sentence:
+        return None
+    return _changed(
+        files,
+        lambda path, text: text.expandtabs(4) if _blamed(path, failed) else text,
+        "turned tabs into spaces in {}",
+    )
+
+
+def stale_streamlit(kind: Kind, files: Files, failed: Rung) -> tuple[str, dict[str, str]] | None:
+    """Names that Streamlit has removed."""
+    if kind.name != "streamlit":
+        return None
+
+    def modern(path: str, text: str) -> str:
+        if path.endswith(".py"):
+            for old, new in STALE.items():
+                text = re.sub(old, new, text)
+        return text
+
+    return _changed(files, modern, "used Streamlit's present names in {}")
+
+
+def unguarded_server(kind: Kind, files: Files, failed: Rung) -> tuple[str, dict[str, str]] | None:
+    """`app.run(…)` at the top level, which starts a second server while the first one imports."""
+    if kind.name != "flask":
+        return None
+    call = re.compile(r"^(\w+\.run\([^\n]*\))[ \t]*$", re.M)
+
+    def guarded(path: str, text: str) -> str:
+        if path != kind.entry:
+            return text
+        return call.sub(r'if __name__ == "__main__":\n    \1', text)
+
+    return _changed(files, guarded, "left starting the server to `flask run` in {}")
+
+
+def own_launcher(kind: Kind, files: Files, failed: Rung) -> tuple[str, dict[str, str]] | None:
+    """A Streamlit program that starts Streamlit itself."""
+    if kind.name != "streamlit":
+        return None
+    launch = re.compile(
+        r"^[ \t]*(?:os\.system|subprocess\.(?:run|call|Popen))\([^\n]*streamlit[^\n]*\)[ \t]*$"
+        r"|^[ \t]*(?:stcli|cli)\.main\(\)[ \t]*$"
+        r"|^[ \t]*sys\.exit\((?:stcli|cli)\.main\(\)\)[ \t]*$",
+        re.M,
+    )
+
+    def alone(path: str, text: str) -> str:
+        if not path.endswith(".py"):
+            return text
+        return launch.sub(lambda found: re.match(r"[ \t]*", found[0])[0] + "pass", text)  # type: ignore[index]
+
+    return _changed(files, alone, "left starting Streamlit to the box in {}")
+
+
+def missing_asset(kind: Kind, files: Files, failed: Rung) -> tuple[str, dict[str, str]] | None:
+    """A page that names a style or script of which only one, under another name, is there."""
+    change: dict[str, str] = {}
+    said = []
+    for path, text in files.items():
+        if not path.endswith((".html", ".htm")):
+            continue
+        for name in re.findall(r"""(?:src|href)=["']([\w./-]+\.(?:css|js))["']""", text):
+            there = str(PurePosixPath(path).parent / name)
+            suffix = name.rpartition(".")[2]
+            others = [other for other in files if other.endswith(f".{suffix}")]
+            if there not in files and name.lstrip("/") not in files and len(others) == 1:
+                text = text.replace(name, others[0])
+                said.append(f"{name} is {others[0]}")
+        if text != files[path]:
+            change[path] = text
+    return (
+        (f"the page asked for a file by another name: {', '.join(said)}", change) if said else None
+    )
+
+
+RULES: tuple[Rule, ...] = (
+    fences,
+    smart_quotes,
+    tabs,
+    stale_streamlit,
+    unguarded_server,
+    own_launcher,
+    missing_asset,
+)
+
+
+def mend(kind: Kind, files: Files, failed: Rung) -> Fix | None:
+    """The first rule that changes something, or None when a model is needed."""
+    for rule in RULES:
+        if found := rule(kind, files, failed):
+            sentence, change = found
+            return Fix(rule.__name__.replace("_", " "), sentence, {**files, **change})
+    return None
+
+
+def _changed(
+    files: Files, change: Callable[[str, str], str], sentence: str
+) -> tuple[str, dict[str, str]] | None:
+    """The files that `change` changed, and the sentence with their names."""
+    changed = {path: new for path, old in files.items() if (new := change(path, old)) != old}
+    return (sentence.format(", ".join(sorted(changed))), changed) if changed else None
+
+
+def _is_code(path: str) -> bool:
+    return path.endswith((".py", ".html", ".css", ".js"))
+
+
+def _blamed(path: str, failed: Rung) -> bool:
+    return path.endswith(".py") and (path in failed.sentence or path in failed.evidence)

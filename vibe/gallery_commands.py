@@ -1,0 +1,152 @@
+"""What the commands about the gallery do: list, show, export, discard, restore, purge."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import shutil
+import sys
+from typing import Any
+
+from vibe.app import App
+from vibe.archive import Archive
+from vibe.errors import NoSuchApp, UserError
+from vibe.settings import Settings
+from vibe.ui.words import age, clean, short
+
+
+def list_(settings: Settings, arguments: argparse.Namespace) -> int:
+    archive = opened(settings)
+    if arguments.trash:
+        apps = archive.trash()
+        words = (arguments.search or "").lower().split()
+        apps = [a for a in apps if all(w in f"{a.id} {a.title} {a.idea}".lower() for w in words)]
+    else:
+        apps = archive.search(arguments.search) if arguments.search else archive.list()
+    if arguments.json:
+        print(as_json([dataclasses.asdict(app) for app in apps]))
+        return 0
+    if not apps:
+        say("Nothing found." if arguments.search else "Nothing here yet.")
+    wide = max((len(app.id) for app in apps), default=0)
+    for app in apps:
+        line = f"{app.id:<{wide}}  {app.kind:<9}  {_state(app):<11}  {age(app.used):<14}"
+        room = max(20, shutil.get_terminal_size((100, 24)).columns - len(line) - 2)
+        print(f"{line}  {short(clean(app.title), room)}")
+    return 0
+
+
+def show(settings: Settings, arguments: argparse.Namespace) -> int:
+    archive = opened(settings)
+    app = find(archive, arguments.id)
+    if arguments.transcript:
+        from vibe.transcript import transcript_markdown
+
+        print(_for_terminal(transcript_markdown(archive, app.id)))
+        return 0
+    files = archive.files(app.id, app.revisions[-1].commit) if app.revisions else {}
+    if arguments.json:
+        sizes = {name: len(content) for name, content in files.items()}
+        print(as_json({**dataclasses.asdict(app), "files": sizes}))
+    elif arguments.code:
+        for name, content in files.items():
+            text = _for_terminal(content.decode("utf-8", "replace"))
+            print(f"── {name} ──\n{text.rstrip()}\n")
+    else:
+        _show(app, files)
+    return 0
+
+
+def _show(app: App, files: dict[str, bytes]) -> None:
+    print(f"{app.id}\n{clean(app.title)}\n")
+    if app.idea != app.title:
+        print(f"Idea      {' '.join(clean(app.idea).split())}")
+    print(f"Kind      {app.kind}\nStatus    {_state(app)}, made {age(app.created)} by {app.model}")
+    if app.verdict:
+        print(f"Verdict   {app.verdict.state}: {clean(app.verdict.sentence)}")
+        for phrase in app.verdict.verified:
+            print(f"          ✓ {clean(phrase)}")
+        for phrase in app.verdict.unverified:
+            print(f"          ? {clean(phrase)}")
+    for revision in app.revisions:
+        print(f"r{revision.number:<9}{short(clean(revision.request), 80)}")
+    spent = app.spent
+    print(f"Spent     {spent.calls} calls, {spent.prompt_tokens + spent.completion_tokens} tokens")
+    for name, content in files.items():
+        print(f"File      {name} ({len(content)} bytes)")
+
+
+def export(settings: Settings, arguments: argparse.Namespace) -> int:
+    from vibe import export as exporting
+
+    archive = opened(settings)
+    app = find(archive, arguments.id)
+    if arguments.zip is not None:
+        print(exporting.export_zip(archive, app.id, arguments.zip))
+    else:
+        print(exporting.export_git(archive, app.id, arguments.git))
+    return 0
+
+
+def discard(settings: Settings, arguments: argparse.Namespace) -> int:
+    archive = opened(settings)
+    app = archive.discard(find(archive, arguments.id).id)
+    say(f"In the trash: {app.id}. `vibe restore {app.id}` brings it back.")
+    return 0
+
+
+def restore(settings: Settings, arguments: argparse.Namespace) -> int:
+    archive = opened(settings)
+    app = archive.restore(find(archive, arguments.id, trash=True).id)
+    say(f"Back in the gallery: {app.id}.")
+    return 0
+
+
+def purge(settings: Settings, arguments: argparse.Namespace) -> int:
+    archive = opened(settings)
+    for line in archive.purge(find(archive, arguments.id, trash=True).id):
+        print(clean(line))
+    return 0
+
+
+def opened(settings: Settings) -> Archive:
+    """The gallery, with builds whose process died marked as interrupted."""
+    archive = Archive(settings.gallery, secrets=[settings.api_key] if settings.api_key else [])
+    archive.recover()
+    return archive
+
+
+def find(archive: Archive, wanted: str, *, trash: bool = False) -> App:
+    """The app whose id is `wanted` or is the only one that begins with it.
+
+    Raises NoSuchApp, and UserError that names the candidates."""
+    apps = archive.trash() if trash else archive.list()
+    found = [app for app in apps if app.id == wanted] or [
+        app for app in apps if wanted and app.id.startswith(wanted)
+    ]
+    if not found:
+        raise NoSuchApp(wanted)
+    if len(found) > 1:
+        some = ", ".join(app.id for app in found[:5])
+        raise UserError(f"{len(found)} apps begin with {wanted!r}.", f"Say which: {some}.")
+    return found[0]
+
+
+def _state(app: App) -> str:
+    if app.discarded:
+        return "discarded"
+    return app.verdict.state if app.status == "ready" and app.verdict else app.status
+
+
+def _for_terminal(text: str) -> str:
+    return clean(text) if sys.stdout.isatty() else text
+
+
+def as_json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def say(words: str) -> None:
+    """For the person, not for a pipe: on stderr."""
+    print(clean(words), file=sys.stderr, flush=True)

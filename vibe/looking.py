@@ -1,0 +1,165 @@
+"""The rungs that a browser climbs: shown, without errors, controls that work, checks that hold."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from vibe.browser import CheckSeen, Eyes, Seen
+from vibe.errors import BoxLost, EngineFault
+from vibe.events import Notice
+from vibe.kinds import Kind
+from vibe.ladder import ADVICE, Ladder, probe
+from vibe.plan import Check, Plan
+from vibe.running import Running, how_it_ended
+
+PHONE = 390
+"""Pixels of the phone that pages are also looked at with."""
+IDLE_WORDS = re.compile(
+    r"\b(reset|clear|pause|stop|undo|redo|cancel|next|prev\w*|back|delete|remove|close|hide|submit"
+    r"|copy|save|print|share|full ?screen|mute|refresh|reload|update|apply|sort|filter"
+    r"|search|find|shuffle)\b|^\W*$",
+    re.I,
+)
+"""Buttons that may rightly do nothing visible, even after the others have been used."""
+PROVES_NOTHING = {"open", "not_see", "wait", "reload", "press"}
+"""Steps that an empty page passes."""
+
+
+async def look(
+    ladder: Ladder,
+    kind: Kind,
+    running: Running,
+    eyes: Eyes,
+    plan: Plan,
+    files: Mapping[str, bytes],
+) -> Seen | None:
+    """Climbs the browser's rungs; None when there was no browser to look with."""
+    ladder.stage("checks", "Using it in a browser.")
+    # What one visitor of a server does, the next one sees; pages and Streamlit's sessions are apart
+    alone = kind.name not in ("web", "streamlit")
+    try:
+        seen = await eyes.look(running, plan.checks, files, alone=alone)
+    except BoxLost as lost:
+        ladder.done("renders", False, "The page brings the browser down.", lost.message)
+        return None
+    except EngineFault as fault:
+        ladder.emit(Notice(text=f"Nobody looked at it: {fault.message}"))
+        return None
+    if not _renders(ladder, seen, running):
+        return seen
+    if running.command.done():
+        sentence = f"It ends while it is used: {how_it_ended(running.command.result())}."
+        ladder.done("alive", False, sentence, running.printed.tail)
+        return seen
+    _errors(ladder, seen, running)
+    dead = dead_controls(seen)
+    ladder.done(
+        "controls",
+        not dead,
+        f"Nothing happens on: {', '.join(dead)}." if dead else _controls_sentence(seen),
+        "\n".join(f"{c.label!r} ({c.tag}): changed={c.changed}" for c in seen.controls),
+    )
+    if kind.name == "flask":
+        await _routes(ladder, kind, running)
+    for check, found in zip(plan.checks, seen.checks, strict=True):
+        _check(ladder, check, found)
+    return seen
+
+
+def _renders(ladder: Ladder, seen: Seen, running: Running) -> bool:
+    said = "\n".join((*seen.errors, *seen.console, *seen.failed))
+    if seen.fault:
+        sentence = f"The page can't be used: {seen.fault}."
+        return ladder.done("renders", False, sentence, said or running.printed.tail)
+    if not seen_something(seen):
+        return ladder.done("renders", False, "The page is blank.", said)
+    if seen.blank:
+        sentence = "The page looks blank: all of it has one colour, though there is text in it."
+        return ladder.done("renders", False, sentence, said)
+    if seen.width > PHONE + 10:
+        text = f"On a phone it is {seen.width} pixels wide, so it must be scrolled sideways."
+        ladder.emit(Notice(text=text))
+    return ladder.done("renders", True, f"The page shows {seen.visible} elements.")
+
+
+def _errors(ladder: Ladder, seen: Seen, running: Running) -> None:
+    faults = [*seen.exceptions, *seen.errors, *seen.console, *seen.failed]
+    if not faults:
+        ladder.done("errors", True, "The page has no errors.")
+        return
+    count = "an error" if len(faults) == 1 else f"{len(faults)} errors"
+    evidence = "\n".join(faults)
+    if any(re.match(r"5\d\d ", failed) for failed in seen.failed):
+        evidence = f"{running.printed.tail[-4000:]}\n{evidence}"  # the server's own traceback
+    said = faults[0].splitlines()[0][:200] if faults[0].strip() else ""
+    ladder.done("errors", False, f"The page has {count}: {said}", evidence)
+
+
+async def _routes(ladder: Ladder, kind: Kind, running: Running) -> None:
+    """Whether each page that is linked or has a route answers."""
+    found = await probe(running.box, "routes.py", str(running.port), kind.entry, wall_s=60.0)
+    pages = [page for page in (found or {}).get("pages", []) if isinstance(page, dict)]
+    bad = [
+        page
+        for page in pages
+        if not page["status"]
+        or page["status"] >= 500
+        or (page["status"] == 404 and page["from"] != "a route")
+    ]
+    if not bad:
+        if len(pages) > 1:
+            ladder.done("routes", True, f"All {len(pages)} pages it links to or serves answer.")
+        return
+    first = bad[0]
+    said = f"with status {first['status']}" if first["status"] else "nothing within 6 seconds"
+    where = "" if first["from"] in ("a route", "the start") else f" (linked from {first['from']})"
+    lines = [f"{page['status']} {page['path']}" for page in bad]
+    evidence = "\n".join([*lines, running.printed.tail[-5000:]])
+    ladder.done("routes", False, f"The page {first['path']}{where} answers {said}.", evidence)
+
+
+def _check(ladder: Ladder, check: Check, found: CheckSeen) -> None:
+    name = ADVICE if proves_nothing(check) else "check"
+    sentence = check.name if found.passed else f"{check.name}: {found.why}"
+    ladder.done(name, found.passed, sentence[:600], "\n".join((*found.steps, found.why)))
+
+
+def proves_nothing(check: Check) -> bool:
+    """Whether an empty page would pass it, so that it can't count."""
+    return all(step.action in PROVES_NOTHING for step in check.steps)
+
+
+def seen_something(seen: Seen) -> bool:
+    """Whether the page showed anything at all."""
+    return not seen.fault and seen.visible > 0 and bool(seen.text.strip() or seen.visible > 3)
+
+
+def dead_controls(seen: Seen) -> list[str]:
+    """Buttons that changed nothing when used, that no passed check has used, and that have no
+    live like: a card of a game may rightly be locked while its neighbours are open."""
+    used = " ".join(" ".join(check.steps) for check in seen.checks if check.passed).casefold()
+    live = {_shape(c.label) for c in seen.controls if c.changed and _numbered(c.label)}
+    return [
+        repr(control.label)
+        for control in seen.controls
+        if control.changed is False
+        and (control.tag in ("button", "summary") or control.type in ("button", "submit"))
+        and not IDLE_WORDS.search(control.label)
+        and f"click: {control.label.casefold()}" not in used
+        and _shape(control.label) not in live
+    ][:5]
+
+
+def _numbered(label: str) -> bool:
+    return any(sign.isdigit() for sign in label)
+
+
+def _shape(label: str) -> str:
+    """A label with its numbers masked: equal for `Card 3` and `Card 12`."""
+    return re.sub(r"\d+", "0", label.casefold())
+
+
+def _controls_sentence(seen: Seen) -> str:
+    live = sum(control.changed is True for control in seen.controls)
+    return f"{live} of {len(seen.controls)} controls changed the page when used."

@@ -1,0 +1,63 @@
+"""Opens a studio with the engine there is, ends it in time, and can serve its previews alone."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from vibe import hosts
+from vibe.errors import EngineFault
+from vibe.gateway import Gateway
+from vibe.hosts import Receive, Scope, Send, header
+from vibe.listening import listen, refuse
+from vibe.settings import Settings
+from vibe.studio import Studio
+
+if TYPE_CHECKING:
+    from vibe.sandbox.engine import Engine
+
+STOP_S = 15.0
+"""How long builds and boxes may take to end before the process goes without them."""
+
+
+@asynccontextmanager
+async def open_studio(settings: Settings) -> AsyncIterator[Studio]:
+    """The studio; without an engine it can still write and archive, and says why."""
+    engine, fault = await open_engine(settings)
+    async with Studio(settings, engine, engine_fault=fault) as studio:
+        yield studio
+
+
+async def open_engine(settings: Settings) -> tuple[Engine | None, EngineFault | None]:
+    """The engine there is, or why there is none."""
+    from vibe.sandbox.docker import DockerEngine
+
+    try:
+        return await DockerEngine.open(gallery=settings.gallery), None
+    except EngineFault as fault:
+        return None, fault
+
+
+async def stopped(studio: Studio) -> None:
+    """Ends every build and box of the studio, or gives up after STOP_S."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(STOP_S):
+            await studio.close()
+
+
+async def serve_previews(studio: Studio, sock: socket.socket, ready: Callable[[], None]) -> None:
+    """Serves the studio's previews, and no UI, until SIGINT or SIGTERM; then stops them."""
+    known = hosts.of(studio.settings)
+    gateway = Gateway(studio.previews.by_token, studio.settings)
+
+    async def previews_only(scope: Scope, receive: Receive, send: Send) -> None:
+        if known.token(header(scope["headers"], b"host") or "") is not None:
+            await gateway(scope, receive, send)
+        else:
+            await refuse(scope, receive, send, 421, "Only previews are served here.")
+
+    await listen(previews_only, sock, ready=ready, stop=lambda: stopped(studio), lifespan=False)

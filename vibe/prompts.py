@@ -1,0 +1,141 @@
+"""The prompts of each model call, rendered from templates/prompts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import cache
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from vibe.kinds import Kind, kinds
+from vibe.model import Message, Prompt, Role
+from vibe.settings import TEMPLATES
+
+CONTEXT_BYTES = 60_000
+"""What the files of an app may take in a prompt; larger ones are shortened in the middle."""
+
+
+@cache
+def _environment() -> Environment:
+    return Environment(
+        loader=FileSystemLoader(TEMPLATES / "prompts"),
+        undefined=StrictUndefined,
+        autoescape=False,  # noqa: S701 prompts are plain text, never markup
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def _render(name: str, role: Role, **values: object) -> Prompt:
+    template = _environment().get_template(name)
+    context = template.new_context(values)
+    parts = {block: "".join(render(context)).strip() for block, render in template.blocks.items()}
+    messages = []
+    if parts["system"]:
+        messages.append(Message("system", parts["system"]))
+    messages.append(Message("user", parts["user"]))
+    return Prompt(role, tuple(messages))
+
+
+def plan(request: str, *, forced_kind: str | None, current_plan: str, data: str) -> Prompt:
+    """The call that makes (or, with `current_plan` as YAML, updates) the plan."""
+    return _render(
+        "plan.j2",
+        "plan",
+        request=request,
+        kinds=list(kinds().values()),
+        forced_kind=forced_kind,
+        current_plan=current_plan,
+        data=data,
+    )
+
+
+def code(
+    request: str,
+    kind: Kind,
+    plan_yaml: str,
+    *,
+    files: Mapping[str, str],
+    data: str,
+    example: tuple[str, str] | None = None,
+    lessons: str = "",
+    role: Role = "code",
+) -> Prompt:
+    """The call that writes the files, or with `files` changes them."""
+    example_plan, example_code = example or ("", "")
+    return _render(
+        "code.j2",
+        role,
+        request=request,
+        kind=kind,
+        plan=plan_yaml,
+        files=listing(files),
+        data=data,
+        example_plan=example_plan,
+        example_code=example_code,
+        lessons=lessons,
+    )
+
+
+def repair(
+    request: str,
+    kind: Kind,
+    plan_yaml: str,
+    *,
+    files: Mapping[str, str],
+    report: str,
+    apart: bool = False,
+) -> Prompt:
+    """The call that mends the files after what `report` says, or `apart` by another way than the
+    first that comes to mind."""
+    return _render(
+        "repair.j2",
+        "repair",
+        request=request,
+        kind=kind,
+        plan=plan_yaml,
+        files=listing(files),
+        report=report,
+        apart=apart,
+    )
+
+
+def again(prompt: Prompt, reply: str, fault: str) -> Prompt:
+    """The same call once more, after a reply that could not be read."""
+    said = Message("user", f"That can't be used: {fault} Please answer again.")
+    return Prompt(prompt.role, (*prompt.messages, Message("assistant", reply[-8000:]), said))
+
+
+def continuation(prompt: Prompt, so_far: str) -> Prompt:
+    """The call that goes on with a reply that was cut: as a user message, since several
+    endpoints refuse an assistant's message at the end."""
+    tail = "\n".join(so_far.splitlines()[-8:])[-1000:]
+    asked = _render("continue.j2", prompt.role, tail=tail).messages
+    return Prompt(prompt.role, (*prompt.messages, Message("assistant", so_far), *asked))
+
+
+def listing(files: Mapping[str, str]) -> str:
+    """The files as fences with their paths, in a fence longer than any inside them."""
+    share = CONTEXT_BYTES // max(1, len(files))
+    parts = []
+    for path, text in sorted(files.items()):
+        if len(text) > share:
+            half = share // 2
+            text = f"{text[:half]}\n… {len(text) - 2 * half} characters left out …\n{text[-half:]}"
+        fence = "`" * max(3, 1 + max((len(m) for m in re.findall(r"`{3,}", text)), default=0))
+        parts.append(f"{fence}{path.rpartition('.')[2]} path={path}\n{text.rstrip()}\n{fence}")
+    return "\n\n".join(parts)
+
+
+def data_sample(files: Mapping[str, bytes]) -> str:
+    """Name, size and the first lines of each attached file: what a model needs, never the whole."""
+    parts = []
+    for name, content in sorted(files.items())[:20]:
+        parts.append(f"- `data/{name}`, {len(content):,} bytes")
+        head = content[:4000]
+        if b"\0" in head:
+            continue
+        lines = head.decode("utf-8", "replace").splitlines()[:11]
+        parts += [f"      {line[:200]}" for line in lines]
+    return "\n".join(parts)

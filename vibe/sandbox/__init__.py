@@ -1,0 +1,1 @@
+"""Boxes: where generated programs run, and nowhere else."""

@@ -1,0 +1,162 @@
+"""One settings record, read once at the entry from the settings file, then the environment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import platformdirs
+import yaml
+
+from vibe.errors import UserError
+
+ROOT = Path(__file__).resolve().parent.parent
+"""The checkout (or the folder that holds templates/ and sandboxes/)."""
+TEMPLATES = ROOT / "templates"
+SANDBOXES = ROOT / "sandboxes"
+
+Autonomy = Literal["ask", "fix", "free"]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one build may use; it always ends within these."""
+
+    attempts: int = 5
+    calls: int = 6
+    tokens: int = 60_000
+    money: float | None = None
+    """In the currency of the prices; None: no limit."""
+    seconds: float = 180.0
+    """Wall time of a whole build, the model's time included (local models are slow)."""
+    start_s: float = 20.0
+    """How long an app has to open its port."""
+    run_s: float = 30.0
+    """How long a script's trial run may take."""
+    idea_bytes: int = 16_000
+    reply_bytes: int = 1_000_000
+    """What a reply's files may weigh together."""
+    first_token_s: float = 60.0
+    reply_s: float = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything a person can set. Environment variables beat the settings file."""
+
+    gallery: Path = field(default_factory=lambda: default_gallery())
+    """VIBE_GALLERY"""
+    host: str = "127.0.0.1"
+    """VIBE_HOST: address the server binds."""
+    port: int = 8501
+    """VIBE_PORT"""
+    url: str = ""
+    """VIBE_URL: the UI's own address; by default http://vibe.localhost:<port>."""
+    preview_url: str = ""
+    """VIBE_PREVIEW_URL: a preview's address with {token}; by default
+    http://{token}.vibe.localhost:<port>."""
+    model: str = ""
+    """VIBE_MODEL or --model: the model's name for every role; by default the endpoint's first."""
+    roles: Mapping[str, str] = field(default_factory=dict)
+    """Model names for single roles: plan, code, repair, stronger."""
+    base_url: str = ""
+    """OPENAI_BASE_URL: the endpoint; by default found (see docs/models.md)."""
+    api_key: str = field(default="", repr=False)
+    """OPENAI_API_KEY; never written anywhere."""
+    local_models: bool = True
+    """Whether a model server on this machine is looked for when no endpoint is set."""
+    autonomy: Autonomy = "fix"
+    """VIBE_AUTONOMY"""
+    prices: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """Model name → {prompt, completion}: money for a million tokens of each."""
+    expiry_days: int = 30
+    limits: Limits = field(default_factory=Limits)
+
+    @property
+    def ui_url(self) -> str:
+        return self.url or f"http://vibe.localhost:{self.port}"
+
+    def preview(self, token: str) -> str:
+        """The address of the preview with that token."""
+        template = self.preview_url or f"http://{{token}}.vibe.localhost:{self.port}"
+        return template.replace("{token}", token)
+
+
+def default_gallery() -> Path:
+    """`gallery/` in a checkout, else the user's data directory."""
+    if (ROOT / "pyproject.toml").is_file() and (ROOT / "gallery").is_dir():
+        return ROOT / "gallery"
+    return platformdirs.user_data_path("vibe") / "gallery"
+
+
+def settings_file() -> Path:
+    """Where the settings file is looked for: VIBE_SETTINGS, else the user's config directory."""
+    named = os.environ.get("VIBE_SETTINGS")
+    return Path(named) if named else platformdirs.user_config_path("vibe") / "settings.yaml"
+
+
+def load(environ: Mapping[str, str] = os.environ, **overrides: Any) -> Settings:
+    """The settings: defaults, then the file, then the environment, then non-None `overrides`.
+
+    Raises UserError naming the place of a value that can't be used.
+    """
+    path = Path(environ["VIBE_SETTINGS"]) if "VIBE_SETTINGS" in environ else settings_file()
+    values = _from_file(path)
+    for key, name in (
+        ("gallery", "VIBE_GALLERY"),
+        ("host", "VIBE_HOST"),
+        ("port", "VIBE_PORT"),
+        ("url", "VIBE_URL"),
+        ("preview_url", "VIBE_PREVIEW_URL"),
+        ("model", "VIBE_MODEL"),
+        ("autonomy", "VIBE_AUTONOMY"),
+        ("base_url", "OPENAI_BASE_URL"),
+        ("api_key", "OPENAI_API_KEY"),
+    ):
+        if environ.get(name):
+            values[key] = environ[name]
+    values |= {key: value for key, value in overrides.items() if value is not None}
+    return _checked(values)
+
+
+def _from_file(path: Path) -> dict[str, Any]:
+    try:
+        data = yaml.safe_load(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(
+            f"The settings file {path} can't be read: {error}.", "Mend or move it."
+        ) from error
+    if data is None:
+        return {}
+    names = {f.name for f in fields(Settings)} - {"api_key"}
+    if not isinstance(data, dict) or not set(data) <= names:
+        known = ", ".join(sorted(names))
+        raise UserError(f"{path} has a setting Vibe doesn't know.", f"The settings are: {known}.")
+    return data
+
+
+def _checked(values: dict[str, Any]) -> Settings:
+    try:
+        if "gallery" in values:
+            values["gallery"] = Path(values["gallery"]).expanduser().absolute()
+        for name in ("port", "expiry_days"):
+            if name in values:
+                values[name] = int(values[name])
+        if "limits" in values:
+            values["limits"] = replace(Limits(), **values["limits"])
+        for prices in values.get("prices", {}).values():
+            if not {"prompt", "completion"} == set(prices):
+                raise ValueError("a price has `prompt` and `completion`, for a million tokens")
+        settings = Settings(**values)
+    except (TypeError, ValueError, AttributeError) as error:
+        raise UserError(f"A setting can't be used: {error}.", "See docs/settings.md.") from error
+    if settings.autonomy not in ("ask", "fix", "free"):
+        raise UserError(
+            f"Autonomy is {settings.autonomy!r}.", "It is one of: ask, fix, free (VIBE_AUTONOMY)."
+        )
+    return settings

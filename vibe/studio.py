@@ -1,0 +1,542 @@
+"""The one facade: create, change, rerun, stop, discard, restore; owns the running builds."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import AsyncExitStack, aclosing
+from dataclasses import dataclass, field, replace
+from functools import partial
+from types import TracebackType
+from typing import Literal, Self
+
+from vibe import __version__
+from vibe.app import App, Revision, Spent
+from vibe.archive import Archive
+from vibe.attempt import Request, Workbench
+from vibe.budget import Budget
+from vibe.errors import EngineFault, ModelFault, UserError, VibeError
+from vibe.events import Acted, Answered, Asked, Event, Finished, Requested, now
+from vibe.keeping import Keeper
+from vibe.kinds import kind as kind_named
+from vibe.loop import Built, build
+from vibe.model import Endpoint, Model, OpenAIModel, find_endpoint
+from vibe.plan import plan_to_data, read_plan
+from vibe.previews import Live, Previews
+from vibe.running import NotServing, Printed, how_it_ended, open_box, serve
+from vibe.sandbox.engine import Engine, Outcome, OutputSink
+from vibe.sandbox.images import packages
+from vibe.settings import Settings
+from vibe.starters import StarterModel
+
+
+@dataclass(slots=True)
+class _Build:
+    """One build that goes on in this process."""
+
+    task: asyncio.Task[Finished]
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    question: Asked | None = None
+    """What the build waits for an answer to."""
+    answer: asyncio.Future[Answered] | None = None
+
+
+class Studio:
+    """One per process, used from one event loop: `async with Studio(settings, engine) as studio`.
+
+    Archive reads (list, search, events, files, diff) go to `studio.archive` directly.
+    Every method raises NoSuchApp for an unknown id, UserError with a fix for bad input."""
+
+    def __init__(
+        self, settings: Settings, engine: Engine | None, *, engine_fault: EngineFault | None = None
+    ) -> None:
+        self.settings = settings
+        self.engine = engine
+        self.engine_fault = engine_fault
+        """Why there is no engine, and what to do; None when there is one."""
+        self.archive = Archive(
+            settings.gallery, secrets=[settings.api_key] if settings.api_key else []
+        )
+        self._builds: dict[str, _Build] = {}
+        self.previews = Previews(settings, self.archive)
+        self._opening: dict[str, asyncio.Lock] = {}
+
+    async def __aenter__(self) -> Self:
+        await asyncio.to_thread(self.archive.recover)
+        if self.engine is not None:
+            await self.engine.sweep()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Stops every build and preview; their apps stay as they are in the archive."""
+        await asyncio.gather(*map(self.stop, list(self._builds)), return_exceptions=True)
+        await self.previews.close()
+        if self.engine is not None:
+            await self.engine.close()
+
+    # Building
+
+    async def create(
+        self,
+        idea: str,
+        *,
+        kind: str = "auto",
+        model: str | None = None,
+        autonomy: str | None = None,
+        data: Mapping[str, bytes] | None = None,
+    ) -> App:
+        """Archives a new app and starts building it; returns at once with status `building`."""
+        idea = self._words(idea, "The idea")
+        if kind != "auto":
+            kind_named(kind)
+        app = await asyncio.to_thread(
+            self.archive.create, idea, kind=kind, model=model or "", data=data
+        )
+        return await self._start(app, idea, revision=1, model=model, autonomy=autonomy)
+
+    async def change(self, app_id: str, request: str, *, model: str | None = None) -> App:
+        """Starts a new revision. Raises UserError while the app is being built."""
+        request = self._words(request, "The request")
+        app = await asyncio.to_thread(self.archive.load, app_id)
+        if not app.revisions:
+            raise UserError(
+                "There is no version of this app to change yet.", "Build it again first."
+            )
+        return await self._start(app, request, revision=len(app.revisions) + 1, model=model)
+
+    async def resume(self, app_id: str, *, model: str | None = None) -> App:
+        """Builds the last request again after a stop, a failure or an interruption."""
+        app = await asyncio.to_thread(self.archive.load, app_id)
+        asked = [
+            event
+            for event in await asyncio.to_thread(self.archive.events, app_id)
+            if isinstance(event, Requested)
+        ]
+        words, revision = (asked[-1].text, asked[-1].revision) if asked else (app.idea, 1)
+        return await self._start(app, words, revision=revision, model=model)
+
+    async def stop(self, app_id: str) -> None:
+        """Cancels a running build; its box is gone when this returns. No build: does nothing."""
+        going = self._builds.get(app_id)
+        if going is None:
+            await asyncio.to_thread(self.archive.load, app_id)
+            return
+        going.task.cancel()
+        await asyncio.gather(going.task, return_exceptions=True)
+
+    def building(self, app_id: str) -> bool:
+        """Whether this process is building that app now."""
+        return app_id in self._builds
+
+    def question(self, app_id: str) -> Asked | None:
+        """What the app's build waits for an answer to, if it does (autonomy `ask`)."""
+        going = self._builds.get(app_id)
+        return going.question if going else None
+
+    async def answer(self, app_id: str, yes: bool, text: str = "") -> None:
+        """Answers the build's question; for a plan, `text` is the plan as YAML, edited or not.
+
+        Raises UserError when nothing is asked, or when the edited plan can't be read."""
+        going = self._builds.get(app_id)
+        if going is None or going.question is None or going.answer is None:
+            raise UserError("This app's build asks nothing right now.", "Look at its timeline.")
+        if yes and going.question.what == "plan" and text.strip():
+            try:
+                read_plan(text, forced_kind=None)
+            except ModelFault as fault:
+                raise UserError(f"The plan can't be read: {fault.message}", "Mend it.") from fault
+        if not going.answer.done():
+            going.answer.set_result(Answered(what=going.question.what, yes=yes, text=text))
+
+    async def wait(self, app_id: str) -> Finished:
+        """The end of the build that is running (or that ran last)."""
+        end: Finished | None = None
+        async with aclosing(self.follow(app_id)) as events:
+            async for event in events:
+                if isinstance(event, Finished):
+                    end = event
+        if end is None:
+            raise UserError("This app has never been built.", "`vibe resume` builds it.")
+        return end
+
+    async def follow(self, app_id: str, after: int = 0) -> AsyncGenerator[Event, None]:
+        """The app's events from number `after` on: those there are, then the new ones as they
+        come, until its build (if one is going on in this process) has ended."""
+        while True:
+            going = self._builds.get(app_id)
+            if going:
+                going.changed.clear()
+            for event in await asyncio.to_thread(self.archive.events, app_id, after):
+                after += 1
+                yield event
+            if going is None:
+                return
+            if going is self._builds.get(app_id):
+                await going.changed.wait()
+
+    async def _start(
+        self,
+        app: App,
+        words: str,
+        *,
+        revision: int,
+        model: str | None,
+        autonomy: str | None = None,
+    ) -> App:
+        if app.id in self._builds:
+            raise UserError("This app is being built already.", "Wait for it, or stop it.")
+        claim = AsyncExitStack()
+        claim.enter_context(self.archive.claim(app.id))
+        try:
+            app = replace(app, status="building", used=now())
+            await asyncio.to_thread(self.archive.save, app)
+            asked = Requested(
+                revision=revision,
+                text=words,
+                kind=app.kind,
+                model=model or self.settings.model,
+                autonomy=autonomy or self.settings.autonomy,
+            )
+            await asyncio.to_thread(self.archive.append, app.id, [asked], sync=True)
+        except BaseException:
+            await claim.aclose()
+            raise
+        task = asyncio.create_task(self._build(app, words, revision, model, asked.autonomy, claim))
+        self._builds[app.id] = _Build(task)
+        return app
+
+    async def _build(
+        self,
+        app: App,
+        words: str,
+        revision: int,
+        model_name: str | None,
+        autonomy: str,
+        claim: AsyncExitStack,
+    ) -> Finished:
+        """A build as a task: whatever happens, it ends with Finished in the archive."""
+        budget = Budget(self.settings.limits, self.settings.prices)
+        end = Finished(status="stopped", sentence="Stopped.")
+        try:
+            model = await self._model(app, words, model_name)
+            app = replace(app, model=model.name)
+            end = await self._through(app, words, revision, model, autonomy, budget)
+        except VibeError as error:
+            end = Finished(status="failed", sentence=error.message, fix=error.fix)
+        except asyncio.CancelledError:
+            end = Finished(status="stopped", sentence="You stopped it.")
+        except Exception as bug:
+            end = Finished(
+                status="failed", sentence=f"Vibe itself failed: {type(bug).__name__}: {bug}"
+            )
+            raise
+        finally:
+            await asyncio.shield(self._finish(app.id, end, budget.spent, claim))
+        return end
+
+    async def _finish(
+        self, app_id: str, end: Finished, spent: Spent, claim: AsyncExitStack
+    ) -> None:
+        """Writes the end of a build; even a full disk must not keep the build's claim."""
+        try:
+            app = await asyncio.to_thread(self.archive.load, app_id)
+            app = replace(app, status=end.status, spent=_sum(app.spent, spent), used=now())
+            await asyncio.to_thread(self.archive.save, app)
+            await asyncio.to_thread(self.archive.append, app_id, [end], sync=True)
+        finally:
+            going = self._builds.pop(app_id, None)
+            if going:
+                going.changed.set()
+            await claim.aclose()
+
+    async def _answered(self, app_id: str, question: Asked) -> Answered:
+        """Waits for the person's answer to a question that `_through` has put before them."""
+        going = self._builds[app_id]
+        assert going.answer is not None, "a question is put before it is waited for"
+        try:
+            return await going.answer
+        finally:
+            going.question = going.answer = None
+
+    async def _through(
+        self,
+        app: App,
+        words: str,
+        revision: int,
+        model: Model,
+        autonomy: str,
+        budget: Budget,
+    ) -> Finished:
+        """Drives the loop and archives what it tells."""
+        forced = app.kind if app.kind != "auto" else None
+        request = Request(
+            app_id=app.id,
+            revision=revision,
+            words=words,
+            kind=forced,
+            plan=app.plan if revision > 1 else {},
+            files=await self._text_files(app) if revision > 1 else {},
+            data=await asyncio.to_thread(self.archive.data, app.id),
+        )
+        ends: list[Finished] = []
+
+        async def hand_over(built: Built) -> None:
+            ends.append(await self._keep(app, words, revision, model, built))
+
+        stronger = "stronger" in self.settings.roles
+        ask = partial(self._answered, app.id) if autonomy == "ask" else None
+        two = autonomy == "free"
+        bench = Workbench(model, self.engine, self.archive, budget, stronger, ask, two)
+
+        async def keep(events: Sequence[Event], sync: bool) -> None:
+            await asyncio.to_thread(self.archive.append, app.id, events, sync=sync)
+            self._builds[app.id].changed.set()
+
+        async with Keeper(keep) as keeper, aclosing(build(request, bench, hand_over)) as events:
+            async for event in events:
+                if isinstance(event, Asked):
+                    going = self._builds[app.id]
+                    going.question = event
+                    going.answer = asyncio.get_running_loop().create_future()
+                await keeper.take(event)
+        return ends[0]
+
+    async def _keep(
+        self, app: App, words: str, revision: int, model: Model, built: Built
+    ) -> Finished:
+        """Archives a build's result and puts a serving app before the user."""
+        verdict, best = built.verdict, built.best
+        record = await asyncio.to_thread(self.archive.load, app.id)
+        record = replace(record, title=built.plan.title, model=model.name)
+        if best is None:
+            await asyncio.to_thread(self.archive.save, replace(record, verdict=verdict))
+            return Finished(status="failed", sentence=verdict.sentence)
+        runs = best.examination.runs
+        kept = Revision(
+            number=revision,
+            request=words,
+            commit=best.commit,
+            attempts=built.attempts,
+            verdict=verdict,
+            created=now(),
+        )
+        earlier = tuple(r for r in record.revisions if r.number < revision)
+        if runs or not earlier or self.engine is None:
+            await asyncio.to_thread(self.archive.tag, app.id, revision, best.commit)
+            pins = record.pins
+            if runs and not pins:
+                image = best.examination.image
+                pins = {"image": image, "vibe": __version__, "packages": packages()}
+            record = replace(
+                record,
+                kind=built.plan.kind,
+                plan=plan_to_data(built.plan),
+                verdict=verdict,
+                revisions=(*earlier, kept),
+                pins=pins,
+            )
+        await asyncio.to_thread(self.archive.save, record)
+        if best.examination.picture:
+            await asyncio.to_thread(self.archive.save_thumb, app.id, best.examination.picture)
+        if built.running is not None:
+            await self.previews.show(app.id, revision, built.running)
+        if runs:
+            return Finished(status="ready", sentence=verdict.sentence)
+        if earlier:
+            sentence = (
+                f"The change did not work: {verdict.sentence} Revision {earlier[-1].number} stays."
+            )
+            return Finished(status="failed", sentence=sentence)
+        return Finished(status="failed", sentence=verdict.sentence)
+
+    # Running
+
+    async def run(self, app_id: str, *, revision: int | None = None, fresh: bool = False) -> Live:
+        """The app's preview: the running one, or (also with `fresh`) a new box from the archived
+        code, with no model call. Raises UserError for a script kind, EngineFault."""
+        async with self._opening.setdefault(app_id, asyncio.Lock()):
+            app = await asyncio.to_thread(self.archive.load, app_id)
+            chosen = _revision(app, revision)
+            live = self.live(app_id)
+            if live and not fresh and live.revision == chosen.number:
+                return live
+            kind = kind_named(app.kind)
+            if not kind.serves:
+                raise UserError(
+                    "This app is a script: it has no page to open.", "Run it with arguments."
+                )
+            files = await asyncio.to_thread(self.archive.files, app_id, chosen.commit)
+            data = await asyncio.to_thread(self.archive.data, app_id)
+            output: list[Event] = []
+            box = await open_box(self._engine(), app_id, files, data, output.append)
+            try:
+                running = await serve(
+                    box, kind, start_s=self.settings.limits.start_s, emit=output.append
+                )
+            except NotServing as failure:
+                await box.stop()
+                raise UserError(failure.sentence, "Ask for a repair, or see its log.") from failure
+            except BaseException:
+                await box.stop()
+                raise
+            output.append(Acted(action="run", detail=f"revision {chosen.number}"))
+            await asyncio.to_thread(self.archive.append, app_id, output, sync=False)
+            await asyncio.to_thread(self.archive.save, replace(app, used=now()))
+            return await self.previews.show(app_id, chosen.number, running)
+
+    async def run_script(
+        self,
+        app_id: str,
+        argv: Sequence[str],
+        *,
+        stdin: bytes = b"",
+        on_output: OutputSink | None = None,
+    ) -> Outcome:
+        """Runs a script app in a new box; files it writes to results/ go to the archive."""
+        app = await asyncio.to_thread(self.archive.load, app_id)
+        kind = kind_named(app.kind)
+        if kind.serves:
+            raise UserError("This app has a page, it is not a script.", "Open its preview.")
+        chosen = _revision(app, None)
+        files = await asyncio.to_thread(self.archive.files, app_id, chosen.commit)
+        data = await asyncio.to_thread(self.archive.data, app_id)
+        output: list[Event] = []
+        box = await open_box(self._engine(), app_id, files, data, output.append)
+        try:
+            printed = Printed(output.append)
+
+            def both(stream: Literal["stdout", "stderr"], data: bytes) -> None:
+                printed(stream, data)
+                if on_output:
+                    on_output(stream, data)
+
+            outcome = await box.run(
+                [*kind.argv(), *argv],
+                env=kind.env,
+                stdin=stdin,
+                wall_s=self.settings.limits.seconds,
+                on_output=both,
+            )
+            await self.previews.keep_results(app_id, box)
+        finally:
+            await box.stop()
+        output.append(Acted(action="run", detail=f"{how_it_ended(outcome)}: {list(argv)}"))
+        await asyncio.to_thread(self.archive.append, app_id, output, sync=False)
+        await asyncio.to_thread(self.archive.save, replace(app, used=now()))
+        return outcome
+
+    def live(self, app_id: str) -> Live | None:
+        """The app's running preview, if there is one."""
+        return self.previews.of(app_id)
+
+    async def close_preview(self, app_id: str) -> None:
+        """Stops the app's preview, keeping what it wrote to results/."""
+        live = self.live(app_id)
+        if live is not None:
+            await self.previews.end(live)
+
+    # The gallery
+
+    async def discard(self, app_id: str) -> App:
+        """Stops everything of the app and moves it to the trash."""
+        await self.stop(app_id)
+        await self.close_preview(app_id)
+        return await asyncio.to_thread(self.archive.discard, app_id)
+
+    async def restore(self, app_id: str) -> App:
+        """Brings a discarded app back from the trash."""
+        return await asyncio.to_thread(self.archive.restore, app_id)
+
+    async def purge(self, app_id: str) -> list[str]:
+        """Deletes a discarded app for good; returns the receipt, a line for each thing gone."""
+        return await asyncio.to_thread(self.archive.purge, app_id)
+
+    async def go_back(self, app_id: str, revision: int) -> App:
+        """Makes an earlier revision the newest one again: appended, so nothing is lost."""
+        app = await asyncio.to_thread(self.archive.load, app_id)
+        if app_id in self._builds:
+            raise UserError("This app is being built.", "Wait for it, or stop it.")
+        old = _revision(app, revision)
+        number = len(app.revisions) + 1
+        again = replace(old, number=number, request=f"Back to r{revision}", created=now())
+        await asyncio.to_thread(self.archive.tag, app_id, number, old.commit)
+        app = replace(
+            app, revisions=(*app.revisions, again), verdict=old.verdict, status="ready", used=now()
+        )
+        await asyncio.to_thread(self.archive.save, app)
+        acted = Acted(action="restored", detail=f"r{revision} as r{number}")
+        await asyncio.to_thread(self.archive.append, app_id, [acted], sync=True)
+        return app
+
+    # Models
+
+    async def endpoint(self) -> Endpoint | None:
+        """The model endpoint that would be used now, None when there is none."""
+        return await find_endpoint(self.settings)
+
+    async def _model(self, app: App, words: str, name: str | None) -> Model:
+        """The model of one build: the endpoint's, else the starter that fits the idea."""
+        endpoint = await find_endpoint(self.settings)
+        if endpoint is not None:
+            return OpenAIModel(endpoint, self.settings, model=name)
+        changes = [revision.request for revision in app.revisions[1:]]
+        if words != app.idea:
+            changes.append(words)
+        return StarterModel.for_idea(app.idea, app.kind, changes)
+
+    def _engine(self) -> Engine:
+        if self.engine is None:
+            raise self.engine_fault or EngineFault("There is no sandbox engine.", "`vibe doctor`")
+        return self.engine
+
+    def _words(self, text: str, what: str) -> str:
+        """The text without odd control characters. Raises UserError when empty or too long."""
+        text = "".join(c for c in text if c.isprintable() or c in "\n\t").strip()
+        if not text:
+            raise UserError(f"{what} is empty.", "Say in a sentence what the program should do.")
+        size, most = len(text.encode()), self.settings.limits.idea_bytes
+        if size > most:
+            raise UserError(
+                f"{what} is {size:,} bytes long; {most:,} are the most.",
+                "Say it shorter, and attach long material as a file.",
+            )
+        return text
+
+    async def _text_files(self, app: App) -> dict[str, str]:
+        """The newest revision's files that are text; others stay out of prompts and replies."""
+        files = await asyncio.to_thread(self.archive.files, app.id, app.revisions[-1].commit)
+        return {path: data.decode("utf-8", "replace") for path, data in files.items()}
+
+
+def _revision(app: App, number: int | None) -> Revision:
+    """That revision, by default the newest. Raises UserError when there is none."""
+    if not app.revisions:
+        raise UserError("There is no program in this app yet.", "Build it again first.")
+    if number is None:
+        return app.revisions[-1]
+    for revision in app.revisions:
+        if revision.number == number:
+            return revision
+    raise UserError(f"There is no revision r{number}.", f"They are r1 to r{len(app.revisions)}.")
+
+
+def _sum(one: Spent, other: Spent) -> Spent:
+    return Spent(
+        calls=one.calls + other.calls,
+        prompt_tokens=one.prompt_tokens + other.prompt_tokens,
+        completion_tokens=one.completion_tokens + other.completion_tokens,
+        seconds=round(one.seconds + other.seconds, 3),
+        money=_added(one.money, other.money),
+    )
+
+
+def _added(one: float | None, other: float | None) -> float | None:
+    return one if other is None else (one or 0.0) + other

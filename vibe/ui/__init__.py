@@ -1,0 +1,1 @@
+"""The three screens; only here and in server.py is Streamlit imported."""

@@ -1,0 +1,130 @@
+"""The dialogs: transcript drawer, export, deleting for good, and its receipt."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import streamlit as st
+
+from vibe.app import App
+from vibe.archive import Archive
+from vibe.errors import VibeError
+from vibe.events import to_json
+from vibe.export import export_git, exported_files, transcript_html, transcript_markdown, zipped
+from vibe.ui import timeline
+from vibe.ui.asking import ask, show_problem
+from vibe.ui.bridge import Bridge, studio
+from vibe.ui.story import Reply, Story
+from vibe.ui.words import clean, plain, short
+
+
+def open_dialog(name: str, app: App) -> None:
+    """Opens what a card's menu names."""
+    {"Transcript": transcript, "Export": export}[name](app)
+
+
+@st.dialog("Transcript", width="large", position="right", icon=":material/receipt_long:")
+def transcript(app: App) -> None:
+    """Everything that was said and done, with downloads."""
+    archive = studio().archive
+    st.subheader(plain(app.title or short(app.idea, 60)), anchor=False)
+    with st.container(horizontal=True):
+        _download("Markdown", app, "md", "text/markdown", partial(_markdown, archive, app.id))
+        _download("HTML", app, "html", "text/html", partial(_html, archive, app.id))
+        _download("JSONL", app, "jsonl", "application/jsonl", partial(_jsonl, archive, app.id))
+    story = Story()
+    story.take(archive.events(app.id))
+    timeline.draw(story, building=False)
+    replies = [reply for build in story.builds for reply in build.replies]
+    if replies:
+        st.caption("What the model was asked and wrote, call by call")
+    for number, reply in enumerate(replies, 1):
+        _reply(number, reply)
+
+
+def _reply(number: int, reply: Reply) -> None:
+    title = f"{number} · {plain(reply.role)} · {plain(reply.model)}"
+    part = st.expander(title, type="compact", key=f"reply-{number}", on_change="rerun")
+    if part.open:
+        for message in reply.messages:
+            part.caption(plain(str(message.get("role", ""))))
+            part.code(clean(str(message.get("content", ""))), language=None, wrap_lines=True)
+        part.caption("reply")
+        part.code(clean(reply.text), language=None, wrap_lines=True)
+
+
+def _download(label: str, app: App, suffix: str, mime: str, make: partial[bytes]) -> None:
+    st.download_button(
+        label,
+        make,
+        file_name=f"{app.id}.{suffix}",
+        mime=mime,
+        icon=":material/download:",
+        key=f"download-{suffix}",
+        on_click="ignore",
+    )
+
+
+def _markdown(archive: Archive, app_id: str) -> bytes:
+    return transcript_markdown(archive, app_id).encode()
+
+
+def _html(archive: Archive, app_id: str) -> bytes:
+    return transcript_html(archive, app_id).encode()
+
+
+def _jsonl(archive: Archive, app_id: str) -> bytes:
+    return "".join(to_json(event) + "\n" for event in archive.events(app_id)).encode()
+
+
+def _zip(archive: Archive, app_id: str) -> bytes:
+    return zipped(exported_files(archive, app_id))
+
+
+@st.dialog("Export", width="medium", icon=":material/ios_share:")
+def export(app: App) -> None:
+    """As a zip to download, or as a git repository on the machine Vibe runs on."""
+    archive = studio().archive
+    st.text(app.title or app.idea)
+    if not app.revisions:
+        st.text("There is no version to export yet.")
+        return
+    st.caption("An ordinary program that runs without Vibe, with its README and transcript.")
+    _download("Zip", app, "zip", "application/zip", partial(_zip, archive, app.id))
+    folder = st.text_input(
+        "Folder for a git repository",
+        placeholder=str(Path.home() / app.id),
+        key="export_folder",
+        help="A new folder on the machine Vibe runs on; one commit a revision.",
+    )
+    if st.button("Write git repository", icon=":material/folder:", key="export_git"):
+        target = Path(folder).expanduser() if folder else Path.home() / app.id
+        try:
+            export_git(archive, app.id, target)
+        except VibeError as error:
+            show_problem(error.message, error.fix)
+        else:
+            st.text("Written to")
+            st.code(str(target), language=None)
+
+
+@st.dialog("Delete for good", icon=":material/delete_forever:")
+def purge(bridge: Bridge, app: App) -> None:
+    """The one step that can't be undone, so it asks."""
+    st.text(
+        f"'{app.title or short(app.idea, 60)}' with its code, data and transcript will be gone."
+    )
+    if st.button("Delete for good", icon=":material/delete_forever:", key="purge"):
+        receipt = ask(partial(bridge.purge, app.id))
+        if receipt is not None:
+            st.session_state.pop("discarded", None)
+            st.session_state["receipt"] = (app.title or short(app.idea, 60), receipt)
+        st.rerun()
+
+
+@st.dialog("Deleted", icon=":material/receipt:")
+def show_receipt(title: str, lines: list[str]) -> None:
+    """What is gone, a line for each thing."""
+    st.text(f"'{title}' is gone:")
+    st.code("\n".join(lines) or "nothing was left of it", language=None, wrap_lines=True)

@@ -1,0 +1,75 @@
+"""The left side of the Build page: follows an app's events and redraws its timeline."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import streamlit as st
+
+from vibe.events import Asked
+from vibe.ui import timeline
+from vibe.ui.asking import ask
+from vibe.ui.bridge import Bridge
+from vibe.ui.story import Story
+from vibe.ui.words import clean, plain
+
+TICK_S = 0.5
+
+
+def story_of(bridge: Bridge, app_id: str) -> Story:
+    """The session's story of that app, with what has happened since it was last looked at."""
+    kept: tuple[str, Story] | None = st.session_state.get("story")
+    if kept is None or kept[0] != app_id:
+        kept = st.session_state["story"] = (app_id, Story())
+    story = kept[1]
+    story.take(bridge.archive.events(app_id, story.taken))
+    return story
+
+
+def follow(bridge: Bridge, app_id: str, *, building: bool) -> None:
+    """Draws the timeline; while the app is building, again every half second until its end."""
+    draw = st.fragment(_draw, run_every=TICK_S if building else None, key="timeline")
+    draw(bridge, app_id, building)
+
+
+def _draw(bridge: Bridge, app_id: str, building: bool) -> None:
+    story = story_of(bridge, app_id)
+    build = story.build
+    if building and (build is None or build.finished):
+        ended = bridge.archive.load(app_id).status != "building"
+        if ended:
+            st.rerun(scope="app")
+    if build is None:
+        st.text("Starting…" if building else "Nothing has been built yet.")
+        return
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        worked = build.finished is not None and build.finished.status == "ready"
+        label = ":shimmer[Building]" if building else "Built in" if worked else "Took"
+        st.caption(f"{label} {plain(timeline.spent(build, building=building))}", width="content")
+        st.space("stretch")
+        if building and st.button("Stop", icon=":material/stop:", shortcut="Esc", key="stop"):
+            ask(partial(bridge.stop, app_id))
+            st.rerun(scope="app")
+    told = build.finished is not None and build.finished.status in ("failed", "interrupted")
+    timeline.draw(story, building=building, ending=not told)
+    if building and (question := bridge.question(app_id)):
+        _ask(bridge, app_id, question)
+
+
+def _ask(bridge: Bridge, app_id: str, question: Asked) -> None:
+    """The question a build waits on: its plan, to edit or not, or a repair."""
+    with st.form(key=f"question-{question.at}"):
+        text = question.text
+        if question.what == "plan":
+            text = st.text_area("This is the plan. Change what you like.", text, height=320)
+            label, other = "Build it", "Not this"
+        else:
+            st.text("It did not work yet. Shall the model repair it?")
+            st.code(clean(text), language=None, wrap_lines=True, height=200)
+            label, other = "Repair it", "Leave it"
+        with st.container(horizontal=True):
+            yes = st.form_submit_button(label, icon=":material/check:")
+            no = st.form_submit_button(other)
+    if yes or no:
+        ask(partial(bridge.answer, app_id, yes, text))
+        st.rerun(scope="app")

@@ -1,0 +1,226 @@
+"""The timeline of an app's builds, drawn alike whether they run now or ran long ago.
+
+It is drawn inside a polling fragment, so a status is never entered with `with`: leaving it would
+mark it complete. Text of the model, the user or the program goes through `st.text`, `st.code` or
+`plain`, never into Markdown as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from vibe.app import Rung
+from vibe.ui.story import Attempt, Build, Draft, Story, drafts, language
+from vibe.ui.words import (
+    clean,
+    count,
+    duration,
+    end_in_words,
+    moment,
+    plain,
+    short,
+    weight,
+)
+
+State = Literal["running", "complete", "error"]
+
+LIVE_LINES = 200
+"""Lines of the file being written that are shown while it comes."""
+
+
+def draw(story: Story, *, building: bool, ending: bool = True) -> None:
+    """Earlier builds folded, the last one open; without `ending` the page says how it ended."""
+    for build in story.builds[:-1]:
+        label = end_in_words(build.verdict, build.finished)
+        title = f"r{build.revision} · {plain(short(build.text, 60))} · {label}"
+        _draw_build(st.expander(title, type="compact"), build, running=False)
+    if story.build:
+        _draw_build(
+            st.container(),
+            story.build,
+            running=building and story.build.finished is None,
+            ending=ending,
+        )
+
+
+def spent(build: Build, *, building: bool) -> str:
+    """Elapsed time, attempts, tokens and money, in one line."""
+    end = datetime.now(UTC) if building and not build.finished else moment(build.latest)
+    if build.finished:
+        end = moment(build.finished.at)
+    parts = [duration((end - moment(build.began)).total_seconds())]
+    if build.attempts:
+        parts.append(count(len(build.attempts), "attempt"))
+    if build.tokens:
+        parts.append(count(build.tokens, "token"))
+    if build.money:
+        parts.append(f"{build.money:.4f} spent")
+    return " · ".join(parts)
+
+
+def _draw_build(place: DeltaGenerator, build: Build, *, running: bool, ending: bool = True) -> None:
+    request = place.container(border=True)
+    request.caption("Idea" if build.revision == 1 else f"Change · r{build.revision}")
+    request.text(build.text)
+    steps = place.container(gap=None)
+    if build.plan or build.planning or build.stage:
+        _draw_plan(steps, build, running=running and not build.attempts)
+    for attempt in build.attempts:
+        last = attempt is build.attempts[-1]
+        _draw_writing(steps, attempt, running=running and last)
+        if attempt.rungs or attempt.fixes or attempt.stages:
+            _draw_checking(steps, attempt, running=running and last)
+    for text in build.notices:
+        place.caption(f":material/info: {plain(text)}")
+    _draw_end(place, build, ending)
+
+
+def _step(place: DeltaGenerator, label: str, state: State, *, expanded: bool = False) -> Any:
+    shown = f":shimmer[{label}]" if state == "running" else label
+    return place.status(shown, state=state, type="step", expanded=expanded)
+
+
+def _draw_plan(place: DeltaGenerator, build: Build, *, running: bool) -> None:
+    title = plain(str(build.plan.get("title", "")))
+    done = "Plan" + (f": {title}" if title else "")
+    if not build.plan and not running:
+        done = "No plan was made"
+    state: State = "running" if running and not build.plan else "complete"
+    if not build.plan and not running:
+        state = "error"
+    step = _step(place, "Planning" if state == "running" else done, state, expanded=running)
+    if not build.plan:
+        text = build.planning[-1].text if build.planning else ""
+        step.code(clean(text)[-2000:] or "Waiting for the model…", language=None, wrap_lines=True)
+        return
+    if summary := build.plan.get("summary"):
+        step.text(str(summary))
+    for check in _checks(build.plan):
+        step.markdown(f":material/radio_button_unchecked: {plain(check)}")
+    if packages := build.plan.get("packages"):
+        step.caption(plain(f"Packages: {', '.join(map(str, packages))}"))
+
+
+def _checks(plan: dict[str, Any]) -> list[str]:
+    checks = plan.get("checks")
+    if not isinstance(checks, list):
+        return []
+    return [str(c.get("name", "")) if isinstance(c, dict) else str(c) for c in checks]
+
+
+def _draw_writing(place: DeltaGenerator, attempt: Attempt, *, running: bool) -> None:
+    reply = attempt.reply
+    files = drafts(reply) if attempt.writing or not attempt.files else []
+    what = "Write the code" if attempt.number == 1 else f"Repair · attempt {attempt.number}"
+    coming = running and not attempt.files and not attempt.rungs
+    if coming:
+        name = files[-1].path if files else ""
+        label = f"{what} · {plain(name)}" if name else what
+        step = _step(place, label, "running", expanded=True)
+        _draw_reason(step, attempt)
+        _draw_drafts(step, files, reply)
+        return
+    step = _step(place, what, "complete" if attempt.files else "error")
+    _draw_reason(step, attempt)
+    if attempt.files:
+        for path, size in attempt.files.items():
+            step.text(f"{path} · {weight(size)}")
+    elif reply:
+        step.caption("The reply had no usable file.")
+        step.code(clean(reply)[-2000:], language=None, wrap_lines=True, height=200)
+    else:
+        step.caption("No reply came.")
+    for call in attempt.replies:
+        if call.ended:
+            tokens = count(call.ended.completion_tokens, "token")
+            step.caption(plain(f"{call.ended.model} · {duration(call.ended.seconds)} · {tokens}"))
+
+
+def _draw_reason(step: Any, attempt: Attempt) -> None:
+    if attempt.number > 1 and attempt.reason:
+        step.text(f"Because: {attempt.reason}")
+
+
+def _draw_drafts(step: Any, files: list[Draft], reply: str) -> None:
+    if not files:
+        step.code(clean(reply)[-2000:] or "Waiting for the model…", language=None, wrap_lines=True)
+        return
+    for file in files[:-1]:
+        step.text(f"{file.path} · {count(file.text.count(chr(10)), 'line')}")
+    follow = step.toggle("Follow the newest line", value=True, key="follow")
+    latest = files[-1]
+    lines = latest.text.splitlines()
+    window = step.container(height=320, autoscroll=follow, border=False)
+    window.code(
+        clean("\n".join(lines[-LIVE_LINES:])) or "…",
+        language=language(latest.path),
+        wrap_lines=True,
+    )
+
+
+def _draw_checking(place: DeltaGenerator, attempt: Attempt, *, running: bool) -> None:
+    problem = attempt.problem
+    busy = running and attempt.ended is None
+    passed = sum(rung.passed for rung in attempt.rungs)
+    if busy:
+        label = plain(attempt.stages[-1].sentence) if attempt.stages else "Checking"
+    elif problem:
+        label = f"Didn't pass: {plain(short(problem.sentence, 120))}"
+    elif attempt.ended is None:
+        label = f"Not checked to the end ({passed} passed)"
+    else:
+        label = f"Checked: {passed} of {len(attempt.rungs)} passed"
+    state: State = "running" if busy else "error" if problem or not attempt.ended else "complete"
+    step = _step(place, label, state, expanded=busy)
+    if attempt.engine:
+        step.caption(plain(f"In a box without network ({attempt.engine})"))
+    for sentence in attempt.fixes:
+        step.markdown(f":material/build: {plain(f'Fixed without the model: {sentence}')}")
+    for rung in attempt.rungs:
+        _draw_rung(step, rung)
+    for text in attempt.notices:
+        step.caption(f":material/info: {plain(text)}")
+    if attempt.report and problem:
+        step.expander("What the model is told", type="compact").code(
+            clean(attempt.report), language=None, wrap_lines=True
+        )
+    if not (attempt.engine or attempt.fixes or attempt.rungs):
+        step.caption("Nothing was checked yet.")
+
+
+def _draw_rung(step: Any, rung: Rung) -> None:
+    mark = ":green[:material/check:]" if rung.passed else ":red[:material/close:]"
+    word = "" if rung.passed else "Failed: "
+    step.markdown(f"{mark} {word}{plain(rung.sentence)}")
+    if not rung.evidence:
+        return
+    if rung.passed:
+        step.expander("Evidence", type="compact").code(
+            clean(rung.evidence), language=None, wrap_lines=True
+        )
+    else:
+        step.code(clean(rung.evidence)[-4000:], language=None, wrap_lines=True, height=220)
+
+
+def _draw_end(place: DeltaGenerator, build: Build, ending: bool) -> None:
+    end = place.container(gap="xsmall")
+    if ending:
+        verdict = [build.verdict.sentence] if build.verdict else []
+        finished = [build.finished.sentence, build.finished.fix] if build.finished else []
+        for sentence in dict.fromkeys(filter(None, verdict + finished)):
+            end.text(sentence)
+    if build.verdict:
+        _draw_seen(end, build.verdict.verified, build.verdict.unverified)
+
+
+def _draw_seen(place: DeltaGenerator, verified: Sequence[str], unverified: Sequence[str]) -> None:
+    if verified:
+        seen = place.expander(f"What was seen ({len(verified)})", type="compact")
+        seen.text("\n".join(f"✓ {phrase}" for phrase in verified))
+    for phrase in unverified:
+        place.caption(f":material/help: Not checked: {plain(phrase)}")

@@ -1,0 +1,244 @@
+"""The right side of the Build page: Preview (or Run), Code, Changes, Logs and Results."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+from functools import partial
+
+import streamlit as st
+
+from vibe.app import App
+from vibe.kinds import kinds
+from vibe.ui.asking import ask, show_problem
+from vibe.ui.bridge import Bridge
+from vibe.ui.following import TICK_S, story_of
+from vibe.ui.story import language
+from vibe.ui.trial import Trial, trials
+from vibe.ui.words import clean, duration, plain, weight
+
+FRAME_HEIGHT = 640
+
+
+def draw(bridge: Bridge, app: App, *, building: bool) -> None:
+    """The view that is chosen; the others cost nothing."""
+    views: dict[str, Callable[[Bridge, App, bool], None]] = {
+        "preview": _run if serves_nothing(app) else _preview,
+        "code": _code,
+        "changes": _changes,
+        "logs": _logs,
+        "results": _results,
+    }
+    names = {"preview": "Run" if serves_nothing(app) else "Preview"}
+    chosen = st.segmented_control(
+        "View",
+        list(views),
+        default="preview",
+        required=True,
+        key="view",
+        bind="query-params",
+        format_func=lambda name: names.get(name, name.capitalize()),
+        label_visibility="collapsed",
+    )
+    views[chosen or "preview"](bridge, app, building)
+
+
+def run_at_once(bridge: Bridge, app: App) -> None:
+    """Starts the app when the gallery's Run again brought us here."""
+    if st.session_state.pop("run_at_once", None) != app.id:
+        return
+    if serves_nothing(app):
+        trials()[app.id] = Trial(bridge, app.id, [])
+        return
+    with st.spinner("Starting the app…"):
+        ask(partial(bridge.run, app.id))
+    st.rerun()
+
+
+def serves_nothing(app: App) -> bool:
+    """Whether the app is a script, which is run rather than previewed."""
+    kind = kinds().get(app.kind)
+    return kind is not None and not kind.serves
+
+
+def _preview(bridge: Bridge, app: App, building: bool) -> None:
+    live = bridge.live(app.id)
+    if live is None:
+        _not_live(bridge, app, building)
+        return
+    embed = "embed=true&" if app.kind == "streamlit" else ""
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.link_button("Open in tab", live.url, icon=":material/open_in_new:")
+        if st.button("Restart", icon=":material/restart_alt:", key="restart", disabled=building):
+            with st.spinner("Starting the app…"):
+                ask(partial(bridge.run, app.id, fresh=True))
+            st.rerun()
+        if st.button("Close", icon=":material/stop_circle:", key="close", disabled=building):
+            ask(partial(bridge.close_preview, app.id))
+            st.rerun()
+        st.caption(f"r{live.revision} · runs in a box without network")
+    st.iframe(
+        f"{live.url}?{embed}v={live.revision}",
+        height=FRAME_HEIGHT,
+        alt=f"Preview of {app.title or app.idea}",
+    )
+
+
+def _not_live(bridge: Bridge, app: App, building: bool) -> None:
+    with st.container(border=True, height=FRAME_HEIGHT // 2, horizontal_alignment="center"):
+        st.space("large")
+        if building and not app.revisions:
+            st.text("The app appears here as soon as it runs.", text_alignment="center")
+        elif not app.revisions:
+            st.text("There is nothing to show yet.", text_alignment="center")
+        else:
+            acted = story_of(bridge, app.id).acted
+            ended = acted.detail if acted and acted.action == "ended" else ""
+            st.text(ended or "The app is not running.", text_alignment="center")
+            if st.button("Run", icon=":material/play_arrow:", key="run"):
+                with st.spinner("Starting the app…"):
+                    ask(partial(bridge.run, app.id))
+                st.rerun()
+            st.caption(
+                "It starts in a new box from the archived code, without the model.",
+                text_alignment="center",
+            )
+
+
+def _run(bridge: Bridge, app: App, building: bool) -> None:
+    if not app.revisions:
+        st.text("The script can be run here as soon as it is written.")
+        return
+    with (
+        st.form("arguments", border=False),
+        st.container(horizontal=True, vertical_alignment="bottom"),
+    ):
+        line = st.text_input(
+            "Arguments",
+            key="arguments_line",
+            placeholder="none",
+            help="What you would type after the program's name; --help explains it.",
+        )
+        pressed = st.form_submit_button("Run", icon=":material/play_arrow:")
+    if pressed:
+        try:
+            argv = shlex.split(line or "")
+        except ValueError as error:
+            show_problem(f"The arguments can't be read: {error}.", "Close every quote.")
+        else:
+            trials()[app.id] = Trial(bridge, app.id, argv)
+    if trial := trials().get(app.id):
+        _trial(trial)
+
+
+def _trial(trial: Trial) -> None:
+    draw_trial = st.fragment(_draw_trial, run_every=TICK_S if trial.running else None, key="trial")
+    draw_trial(trial, trial.running)
+
+
+def _draw_trial(trial: Trial, was_running: bool) -> None:
+    command = shlex.join(["main.py", *trial.argv])
+    if trial.running:
+        st.caption(f":shimmer[Running] {plain(command)}")
+    elif was_running:
+        st.rerun(scope="app")
+    if trial.refusal:
+        show_problem(trial.refusal.message, trial.refusal.fix)
+        return
+    if outcome := trial.outcome:
+        how = {
+            "ok": "ended well",
+            "error": f"ended with exit code {outcome.exit_code}",
+            "timeout": "ran past its time and was stopped",
+            "memory": "needed more memory than it may have",
+            "output": "printed more than it may and was stopped",
+            "killed": "was stopped",
+        }[outcome.how]
+        st.caption(plain(f"{command} {how} after {duration(outcome.seconds)}"))
+    st.code(clean(trial.text) or " ", language=None, wrap_lines=True, height=420)
+
+
+def _code(bridge: Bridge, app: App, building: bool) -> None:
+    marks = _revisions(app)
+    if not marks:
+        st.text("There is no code yet.")
+        return
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        mark = _choose_revision("Revision", marks, len(marks) - 1, f"code {app.id} {len(marks)}")
+        files = bridge.archive.files(app.id, mark)
+        path = st.selectbox("File", sorted(files), key=f"file {app.id} {mark}")
+    if path is None:
+        st.text("This revision has no files.")
+        return
+    text = files[path].decode("utf-8", "replace")
+    st.caption(plain(f"{path} · {weight(len(files[path]))}"))
+    st.code(text, language=language(path), line_numbers=True, wrap_lines=True, height=FRAME_HEIGHT)
+
+
+def _revisions(app: App) -> list[str]:
+    return [f"r{revision.number}" for revision in app.revisions]
+
+
+def _choose_revision(label: str, marks: list[str], index: int, key: str) -> str:
+    return str(st.selectbox(label, marks, index=index, key=key, width=120))
+
+
+def _changes(bridge: Bridge, app: App, building: bool) -> None:
+    marks = _revisions(app)
+    if len(marks) < 2:
+        st.text("Once there are two revisions, this shows what changed between them.")
+        return
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        old = _choose_revision("From", marks, len(marks) - 2, f"from {app.id} {len(marks)}")
+        new = _choose_revision("To", marks, len(marks) - 1, f"to {app.id} {len(marks)}")
+    asked = next(r.request for r in app.revisions if f"r{r.number}" == new)
+    st.text(f"{new}: {asked}")
+    diff = bridge.archive.diff(app.id, old, new)
+    if diff.strip():
+        st.code(diff, language="diff", wrap_lines=True, height=FRAME_HEIGHT)
+    else:
+        st.text("Nothing changed between these two.")
+    number = int(old.removeprefix("r"))
+    label = f"Go back to {old}"
+    hint = "Makes it the newest revision again; nothing is lost."
+    if st.button(label, icon=":material/history:", key="go_back", disabled=building, help=hint):
+        if ask(partial(bridge.go_back, app.id, number)) and bridge.live(app.id):
+            ask(partial(bridge.run, app.id))
+        st.rerun()
+
+
+def _logs(bridge: Bridge, app: App, building: bool) -> None:
+    st.fragment(_draw_logs, run_every=TICK_S if building else None, key="logs")(bridge, app.id)
+
+
+def _draw_logs(bridge: Bridge, app_id: str) -> None:
+    build = story_of(bridge, app_id).build
+    attempt = build.attempt if build else None
+    if attempt is None or not attempt.output:
+        st.text("Nothing has been printed.")
+        return
+    st.caption(f"What the program printed in attempt {attempt.number}")
+    printed = clean("".join(piece.text for piece in attempt.output))
+    with st.container(height=FRAME_HEIGHT, autoscroll=True, border=False):
+        st.code(printed[-60_000:], language=None, wrap_lines=True)
+
+
+def _results(bridge: Bridge, app: App, building: bool) -> None:
+    results = bridge.archive.results(app.id)
+    if not results:
+        st.text("Files that the program writes to results/ are kept here when it ends.")
+    for result in results:
+        with st.container(horizontal=True, vertical_alignment="center", border=True):
+            st.text(result.name, width="stretch")
+            st.caption(weight(result.size), width="content")
+            st.download_button(
+                "Download",
+                partial(bridge.archive.read_result, app.id, result.name),
+                file_name=result.name.rpartition("/")[2],
+                mime="application/octet-stream",
+                icon=":material/download:",
+                key=f"result {result.name}",
+                on_click="ignore",
+            )
+    if data := bridge.archive.data(app.id):
+        st.caption(f"Attached: {plain(', '.join(sorted(data)))}")
