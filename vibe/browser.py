@@ -79,6 +79,8 @@ class Seen:
     """Pixels that the page takes on a phone of 390."""
     spoiled: bool
     """Whether the page left the browser in a state in which it is of no further use."""
+    unreached: bool
+    """Whether no page came at all, which may be the browser's fault and not the app's."""
     desktop: bytes
     """WebP, 640 by 400 pixels; empty when there is none."""
     phone: bytes
@@ -187,6 +189,7 @@ class Eyes:
         self._engine = engine
         self._app_id = app_id
         self._opening = self._open()
+        self._used = False
         self._one_at_a_time = asyncio.Lock()
 
     def _open(self) -> asyncio.Task[Browser]:
@@ -203,17 +206,36 @@ class Eyes:
         """As Browser.look. Raises BoxLost when the page took the browser down, and EngineFault
         when there is no browser to be had."""
         async with self._one_at_a_time:
-            browser = await asyncio.shield(self._opening)
+            used = self._used
             try:
-                seen = await browser.look(running, checks, files, alone=alone)
+                seen = await self._look(running, checks, files, alone)
             except BoxLost:
-                await browser.close()
-                self._opening = self._open()
-                raise
-            if seen.spoiled:
-                await browser.close()
-                self._opening = self._open()
-            return seen
+                if not used:
+                    raise
+            else:
+                if not (used and seen.fault and seen.unreached):
+                    return seen
+            # An earlier page may have left the browser poorly; a fresh one tells.
+            return await self._look(running, checks, files, alone)
+
+    async def _look(
+        self, running: Running, checks: Sequence[Check], files: Mapping[str, bytes], alone: bool
+    ) -> Seen:
+        browser = await asyncio.shield(self._opening)
+        self._used = True
+        try:
+            seen = await browser.look(running, checks, files, alone=alone)
+        except BoxLost:
+            await self._replace(browser)
+            raise
+        if seen.spoiled:
+            await self._replace(browser)
+        return seen
+
+    async def _replace(self, browser: Browser) -> None:
+        await browser.close()
+        self._opening = self._open()
+        self._used = False
 
     async def close(self) -> None:
         self._opening.cancel()
@@ -305,6 +327,7 @@ def _seen(answer: dict[str, Any], checks: Sequence[Check]) -> Seen:
         blank=answer.get("blank") is True,
         width=_number(answer.get("width")),
         spoiled=answer.get("spoiled") is True,
+        unreached=answer.get("unreached") is True,
         desktop=_picture(answer.get("desktop")),
         phone=_picture(answer.get("phone")),
         seconds={

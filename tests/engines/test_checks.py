@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
+import docker
 import pytest
 
 from vibe.browser import Eyes
@@ -172,6 +173,24 @@ async def test_a_hostile_page_gets_a_verdict_and_spoils_no_later_look(
     assert not set(told) & {"\x1b", "\x07"}
     after = await workshop.page("<button onclick=\"title.id = 'x'\">Go</button>", checks=checks)
     assert rung(after, "check") is True, failed(after)
+
+
+KILL = """
+import os, pathlib, signal
+for process in pathlib.Path("/proc").glob("[0-9]*"):
+    if (process / "comm").read_text().startswith("chrom"):
+        os.kill(int(process.name), signal.SIGKILL)
+"""
+
+
+async def test_a_browser_that_an_earlier_page_left_dead_is_replaced_and_the_look_made(
+    workshop: Workshop,
+) -> None:
+    assert (await workshop.page("")).failed is None
+    boxes = docker.from_env().containers.list(filters={"label": "vibe.app=test"})
+    assert [box.exec_run(["python", "-c", KILL]).exit_code for box in boxes] == [0]
+    found = await workshop.page("", checks="[{name: Greets, steps: [{see: Hello there}]}]")
+    assert rung(found, "check") is True, failed(found)
 
 
 async def test_every_page_of_a_flask_app_must_answer(workshop: Workshop) -> None:

@@ -9,7 +9,7 @@ from controls import use_all
 from pictures import DESKTOP, PHONE, Camera
 from playwright.async_api import Error
 from steps import StepFailed, step
-from visit import SCRIPT, Hangs, Visit, first_line, short
+from visit import SCRIPT, WINDOWS, Hangs, Visit, first_line, short
 
 TOGETHER = 3
 """Checks that are tried at once, each on a page of its own."""
@@ -51,7 +51,8 @@ class Looks:
         return visit
 
     async def look(self, job):
-        """The answer to one job; with `spoiled` the browser is of no further use."""
+        """The answer to one job; with `spoiled` the browser is of no further use, and with
+        `unreached` the app's page never came, which may be the browser's fault."""
         deadline = time.monotonic() + job["seconds"] - 5
         result = {"checks": [], "controls": [], "seconds": {}}
         visit = await self.visit(job)
@@ -67,6 +68,9 @@ class Looks:
             result |= {"fault": self._why(visit, error), "spoiled": True}
         for name in ("console", "errors", "failed", "notes"):
             result[name] = getattr(visit, name)
+        if visit.windows > WINDOWS:
+            result["spoiled"] = True
+        result["unreached"] = not visit.loads
         self.close(visit.context)
         return result
 
@@ -87,7 +91,7 @@ class Looks:
             return "it uses more memory than a page may, and crashes"
         if visit.loads > 10:
             return "it keeps loading itself anew"
-        if not visit.page.url.startswith(visit.base):
+        if visit.loads and not visit.page.url.startswith(visit.base):
             return f"it leaves for {short(visit.page.url, 100)}"
         return first_line(error)
 

@@ -14,6 +14,8 @@ TEXT = 600
 """Characters of an entry."""
 ANSWER_S = 12.0
 """A page that answers nothing for so long hangs; generous, since machines may be busy."""
+WINDOWS = 5
+"""A page that opens more windows than these may leave some behind when it is closed."""
 MARK = "\u0001vibe "
 """What page.js puts before what it tells."""
 SCRIPT = (Path(__file__).parent / "page.js").read_text("utf-8")
@@ -46,6 +48,7 @@ class Visit:
         self.files = {}
         self.crashed = False
         self.loads = 0
+        self.windows = 0
         self.streamlit = False
         page.on("console", self._console)
         page.on("response", self._response)
@@ -140,6 +143,7 @@ class Visit:
             await download.cancel()
 
     async def _popup(self, other):
+        self.windows += 1
         self.add(self.notes, f"it opened another window: {short(other.url)}")
         with contextlib.suppress(Error):
             await other.close()
