@@ -74,7 +74,7 @@ class Seen:
     controls: tuple[Control, ...]
     checks: tuple[CheckSeen, ...]
     blank: bool
-    """Whether nearly every pixel has the same colour."""
+    """Whether nearly every pixel has the same colour, also where words should be."""
     width: int
     """Pixels that the page takes on a phone of 390."""
     spoiled: bool

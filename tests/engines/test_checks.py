@@ -106,6 +106,16 @@ async def test_text_nobody_can_see_is_a_blank_page(workshop: Workshop) -> None:
     assert not found.runs
 
 
+async def test_a_page_of_one_letter_is_not_blank(workshop: Workshop) -> None:
+    found = await workshop.examine({"index.html": "<!doctype html><title>t</title><body>x"})
+    assert found.failed is None, failed(found)
+    grey = "<!doctype html><title>t</title><p style='font-size: 11px; color: #767676'>i</p>"
+    assert (await workshop.examine({"index.html": grey})).failed is None
+    unseen = "<!doctype html><title>t</title><p style='color: #fff; background: #fff'>x</p>"
+    found = await workshop.examine({"index.html": unseen})
+    assert failed(found).startswith("renders: The page looks blank")
+
+
 async def test_the_page_is_seen_on_a_desktop_and_on_a_phone(workshop: Workshop) -> None:
     found = await workshop.page("<p style='width: 900px; background: teal'>wide</p>")
     assert not found.failed

@@ -151,6 +151,20 @@ def test_a_script_is_run_with_arguments_and_a_refusal_is_shown(
     page.form_submit_button[0].click().run()
     until(page, lambda p: len(p.error) > 0)
     assert "no engine" in page.error[0].proto.title
+    assert "python main.py --help" in [code.value for code in page.code], "it can be pasted"
+
+
+def test_a_script_that_was_planned_and_never_finished_offers_run_and_no_preview(
+    vibe: Bridge, screen: Screen
+) -> None:
+    app = vibe.archive.create("say hello", kind="auto", model="m")
+    events = [
+        ev.Requested(revision=1, text="say hello", kind="auto", model="m", autonomy="fix"),
+        ev.PlanMade(plan={"title": "Hello", "kind": "script", "checks": []}),
+    ]
+    vibe.archive.append(app.id, events, sync=True)
+    vibe.archive.save(replace(app, status="interrupted"))
+    assert screen(app=app.id).get_by_key("view").options[0] == "Run"
 
 
 def test_an_unknown_app_and_a_discarded_one_are_told_apart(vibe: Bridge, screen: Screen) -> None:

@@ -13,7 +13,7 @@ from vibe.kinds import kinds
 from vibe.ui.asking import ask, show_problem
 from vibe.ui.bridge import Bridge
 from vibe.ui.following import TICK_S, story_of
-from vibe.ui.story import language
+from vibe.ui.story import Build, language
 from vibe.ui.trial import Trial, trials
 from vibe.ui.words import clean, duration, plain, weight
 
@@ -22,14 +22,15 @@ FRAME_HEIGHT = 640
 
 def draw(bridge: Bridge, app: App, *, building: bool) -> None:
     """The view that is chosen; the others cost nothing."""
+    script = serves_nothing(app, story_of(bridge, app.id).build)
     views: dict[str, Callable[[Bridge, App, bool], None]] = {
-        "preview": _run if serves_nothing(app) else _preview,
+        "preview": _run if script else _preview,
         "code": _code,
         "changes": _changes,
         "logs": _logs,
         "results": _results,
     }
-    names = {"preview": "Run" if serves_nothing(app) else "Preview"}
+    names = {"preview": "Run" if script else "Preview"}
     chosen = st.segmented_control(
         "View",
         list(views),
@@ -55,9 +56,11 @@ def run_at_once(bridge: Bridge, app: App) -> None:
     st.rerun()
 
 
-def serves_nothing(app: App) -> bool:
-    """Whether the app is a script, which is run rather than previewed."""
-    kind = kinds().get(app.kind)
+def serves_nothing(app: App, build: Build | None = None) -> bool:
+    """Whether the app is a script, which is run rather than previewed. An app whose first build
+    has not ended has no kind yet; its plan knows."""
+    planned = str(build.plan.get("kind", "")) if build else ""
+    kind = kinds().get(app.kind) or kinds().get(planned)
     return kind is not None and not kind.serves
 
 
@@ -137,9 +140,9 @@ def _trial(trial: Trial) -> None:
 
 
 def _draw_trial(trial: Trial, was_running: bool) -> None:
-    command = shlex.join(["main.py", *trial.argv])
+    st.code(shlex.join(["python", "main.py", *trial.argv]), language=None, wrap_lines=True)
     if trial.running:
-        st.caption(f":shimmer[Running] {plain(command)}")
+        st.caption(":shimmer[Running]")
     elif was_running:
         st.rerun(scope="app")
     if trial.refusal:
@@ -154,7 +157,7 @@ def _draw_trial(trial: Trial, was_running: bool) -> None:
             "output": "printed more than it may and was stopped",
             "killed": "was stopped",
         }[outcome.how]
-        st.caption(plain(f"{command} {how} after {duration(outcome.seconds)}"))
+        st.text(f"It {how} after {duration(outcome.seconds)}.")
     st.code(clean(trial.text) or " ", language=None, wrap_lines=True, height=420)
 
 

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import contextlib
 import time
+from functools import partial
 
 from controls import use_all
 from pictures import DESKTOP, PHONE, Camera
@@ -102,10 +103,11 @@ class Looks:
         if not visit.page.url.startswith(visit.base + "/"):
             raise Error("gone")
         async with Camera(visit.page) as camera:
-            result["blank"] = await visit.within(camera.blank())
+            words = partial(visit.ask, "words")
+            result["blank"] = await visit.within(camera.blank(words))
             if result["blank"]:
                 await asyncio.sleep(1.0)  # it may be fading in
-                result["blank"] = await visit.within(camera.blank())
+                result["blank"] = await visit.within(camera.blank(words))
                 result |= await visit.ask("overview")
             result["desktop"] = await visit.within(camera.taken(DESKTOP))
         result["seconds"]["open"] = round(time.monotonic() - since, 3)

@@ -305,7 +305,9 @@
       return found ? reachable(found.element) && found.element : null;
     },
     overview() {
-      let count = 0;
+      // Words that stand in the page itself, in no element of their own, count as one
+      let count = [...(document.body?.childNodes || [])].some(
+        (n) => n.nodeType === 3 && n.data.trim()) ? 1 : 0;
       for (const e of document.body ? document.body.querySelectorAll("*") : []) {
         const box = e.getBoundingClientRect();
         if (box.width > 3 && box.height > 3 && getComputedStyle(e).visibility !== "hidden") count++;
@@ -318,6 +320,24 @@
         exceptions: [...document.querySelectorAll("[data-testid=stException]")].slice(0, 5)
           .map((e) => e.innerText.slice(0, 1200)),
       };
+    },
+    words() {
+      // Where words stand, of which some pixels should be seen: [x, y, width, height] of each
+      const found = [];
+      const walker = document.createTreeWalker(document.body || document, NodeFilter.SHOW_TEXT);
+      while (found.length < 12 && walker.nextNode()) {
+        const node = walker.currentNode;
+        if (!node.data.trim() || !node.parentElement || !visible(node.parentElement)) continue;
+        const range = document.createRange();
+        range.selectNodeContents(node);
+        const box = range.getClientRects()[0];
+        if (!box || box.right < 2 || box.bottom < 2) continue;
+        const x = Math.max(0, box.left), y = Math.max(0, box.top);
+        const width = Math.min(300, box.right - x, innerWidth - x);
+        const height = Math.min(80, box.bottom - y, innerHeight - y);
+        if (width > 2 && height > 2) found.push([x, y, width, height]);
+      }
+      return found;
     },
     width: () => document.documentElement.scrollWidth,
   };

@@ -22,18 +22,26 @@ class Camera:
 
     async def taken(self, size, *, scale=0.5, kind="webp"):
         """The picture in Base64."""
-        width, height = size
+        return await self._clip((0, 0, *size), scale=scale, kind=kind)
+
+    async def _clip(self, place, *, scale=1.0, kind="png"):
         options = {"format": kind, "optimizeForSpeed": kind == "png"}
         if kind == "webp":
             options["quality"] = 70
-        clip = {"x": 0, "y": 0, "width": width, "height": height, "scale": scale}
+        clip = dict(zip(("x", "y", "width", "height"), place, strict=True)) | {"scale": scale}
         answer = await self.session.send("Page.captureScreenshot", {**options, "clip": clip})
         return answer["data"]
 
-    async def blank(self):
-        """Whether nearly every pixel of the page has the same colour."""
-        pixels = rows(base64.b64decode(await self.taken(DESKTOP, scale=0.125, kind="png")))
-        return all_alike(pixels)
+    async def blank(self, words):
+        """Whether nearly every pixel of the page has the same colour, also where words stand:
+        `words` gives their places (x, y, width, height), and is asked only when it matters."""
+        small = rows(base64.b64decode(await self.taken(DESKTOP, scale=0.125, kind="png")))
+        if not all_alike(small):
+            return False
+        for place in await words():
+            if not all_alike(rows(base64.b64decode(await self._clip(place)))):
+                return False
+        return True
 
 
 def rows(png):
