@@ -63,6 +63,8 @@ class Attempt:
     files: Mapping[str, str]
     commit: str
     examination: Examination
+    packages: tuple[str, ...] = ()
+    """What it wants: the plan's packages, and those that a rule added."""
 
     @property
     def score(self) -> tuple[int, int, int]:
@@ -89,6 +91,8 @@ class Workbench:
     """Whether settings name a stronger model, for when repairs and a fresh start fail."""
     ask: Callable[[Asked], Awaitable[Answered]] | None = None
     """With autonomy `ask`: waits for the person's answer."""
+    installs: bool = False
+    """Whether packages that the boxes' image lacks can be had."""
     two: bool = False
     """With autonomy `free`: two candidates side by side after the first failed behaviour."""
 
@@ -147,10 +151,19 @@ async def _mended(
     try:
         for _ in range(FIXES):
             failed = attempt.examination.failed
-            fix = mend(kind(plan.kind), attempt.files, failed) if failed else None
+            if failed is None:
+                break
+            fix = mend(
+                kind(plan.kind),
+                attempt.files,
+                failed,
+                packages=attempt.packages,
+                installs=bench.installs,
+            )
             if fix is None:
                 break
             emit(Fixed(rule=fix.rule, sentence=fix.sentence))
+            plan = replace(plan, packages=(*attempt.packages, *fix.packages))
             tried = await _examined(request, bench, plan, attempt.number, fix.files, eyes, emit)
             if await better(attempt, tried) is attempt:
                 break
@@ -186,7 +199,7 @@ async def _examined(
         eyes=eyes,
         emit=emit,
     )
-    return Attempt(number, files, commit, examination)
+    return Attempt(number, files, commit, examination, plan.packages)
 
 
 def _prompt(request: Request, wanted: Kind, plan: Plan, trial: Trial) -> Prompt:

@@ -12,6 +12,7 @@ from vibe.errors import BoxLost
 from vibe.kinds import Kind
 from vibe.ladder import ADVICE, Ladder, probe
 from vibe.looking import look
+from vibe.modules import package_of
 from vibe.plan import Plan
 from vibe.running import Emit, NotServing, Running, how_it_ended, open_box, serve
 from vibe.sandbox import web
@@ -117,13 +118,9 @@ async def _static(ladder: Ladder, box: Box) -> bool:
         sentence = f"{first['file']} has a syntax error in line {first['line']}: {first['message']}"
         return ladder.done("static", False, sentence, "\n".join(faults))
     if missing := found["missing"]:
-        names = ", ".join(dict.fromkeys(str(m["module"]) for m in missing))
         lines = [f'  File "{m["file"]}", line {m["line"]}: import {m["module"]}' for m in missing]
         return ladder.done(
-            "static",
-            False,
-            f"The box has no module named {names}; use what the kind's rules list, or do without.",
-            "\n".join(lines),
+            "static", False, _missing([str(m["module"]) for m in missing]), "\n".join(lines)
         )
     if undefined := found["undefined"]:
         lines = [
@@ -136,6 +133,20 @@ async def _static(ladder: Ladder, box: Box) -> bool:
         sentence = f"{where} uses {first['name']!r}, which is defined nowhere."
         return ladder.done("static", False, sentence, "\n".join(lines))
     return ladder.done("static", True, "Every file compiles and every import is there.")
+
+
+def _missing(modules: list[str]) -> str:
+    """What is not there, what it would come with, and what there is instead."""
+    told = []
+    for module in dict.fromkeys(modules):
+        package = package_of(module)
+        told.append(
+            f"{module} (of the package {package}, which is not installed)" if package else module
+        )
+    return (
+        f"The box has no module named {', '.join(told)}; use what the kind's rules list, "
+        "or do without."
+    )
 
 
 async def _serving(ladder: Ladder, box: Box, kind: Kind, limits: Limits) -> Running | None:

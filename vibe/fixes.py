@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from vibe.app import Rung
 from vibe.kinds import Kind
+from vibe.modules import canonical, module_of, package_of
 
 Files = Mapping[str, str]
 
@@ -20,6 +21,8 @@ class Fix:
     rule: str
     sentence: str
     files: dict[str, str]
+    packages: tuple[str, ...] = ()
+    """Packages that it wants beside the ones the attempt had."""
 
 
 Rule = Callable[[Kind, Files, Rung], "tuple[str, dict[str, str]] | None"]
@@ -160,6 +163,46 @@ def missing_asset(kind: Kind, files: Files, failed: Rung) -> tuple[str, dict[str
     )
 
 
+def module_name(kind: Kind, files: Files, failed: Rung) -> tuple[str, dict[str, str]] | None:
+    """An import by the package's name where the module has another: `from pillow import Image`."""
+    names = {name: right for name in missing_modules(failed) if (right := module_of(name))}
+    if not names:
+        return None
+
+    def renamed(path: str, text: str) -> str:
+        if not path.endswith(".py"):
+            return text
+        for wrong, module in names.items():
+            name = re.escape(wrong)
+            text = re.sub(rf"^([ \t]*)from {name}(?=[ .])", rf"\1from {module}", text, flags=re.M)
+            text = re.sub(
+                rf"^([ \t]*)import {name}(?= as )", rf"\1import {module}", text, flags=re.M
+            )
+            alone = rf"\1import {module} as {wrong}"
+            text = re.sub(rf"^([ \t]*)import {name}[ \t]*$", alone, text, flags=re.M)
+        return text
+
+    said = ", ".join(f"{wrong} is imported as {module}" for wrong, module in names.items())
+    return _changed(files, renamed, f"{said}, in {{}}")
+
+
+def missing_modules(failed: Rung) -> list[str]:
+    """Top-level names of the modules that the failure says are not there."""
+    text = f"{failed.sentence}\n{failed.evidence}"
+    if failed.name == "static" and "no module named" in failed.sentence:
+        found = re.findall(r'^  File "[^"]+", line \d+: import (\w+)', failed.evidence, re.M)
+    else:
+        found = re.findall(r"(?:No module named|Missing optional dependency) '(\w+)", text)
+    return list(dict.fromkeys(found))
+
+
+def missing_packages(failed: Rung) -> dict[str, str]:
+    """Package by module for what is not there: only packages that Vibe's own list names, never a
+    name that came with the failure."""
+    found = {module: package_of(module) for module in missing_modules(failed)}
+    return {module: package for module, package in found.items() if package}
+
+
 RULES: tuple[Rule, ...] = (
     fences,
     smart_quotes,
@@ -168,15 +211,31 @@ RULES: tuple[Rule, ...] = (
     unguarded_server,
     own_launcher,
     missing_asset,
+    module_name,
 )
 
 
-def mend(kind: Kind, files: Files, failed: Rung) -> Fix | None:
-    """The first rule that changes something, or None when a model is needed."""
+def mend(
+    kind: Kind,
+    files: Files,
+    failed: Rung,
+    *,
+    packages: Collection[str] = (),
+    installs: bool = False,
+) -> Fix | None:
+    """The first rule that changes something, or None when a model is needed.
+
+    `packages` are the ones that the attempt had; more are wanted only where Vibe `installs` them.
+    """
     for rule in RULES:
         if found := rule(kind, files, failed):
             sentence, change = found
             return Fix(rule.__name__.replace("_", " "), sentence, {**files, **change})
+    had = {canonical(package) for package in packages}
+    new = {m: p for m, p in missing_packages(failed).items() if canonical(p) not in had}
+    if new and installs:
+        said = ", ".join(f"{package} for `import {module}`" for module, package in new.items())
+        return Fix("missing package", f"added {said}", dict(files), tuple(new.values()))
     return None
 
 

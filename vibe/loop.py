@@ -145,6 +145,8 @@ async def build(
                 bench = replace(bench, two=False)
 
         verdict = judge(kind(plan.kind), plan, best.examination if best else None, bench.engine)
+        if best is not None and best.files:
+            plan = replace(plan, packages=best.packages)
         await hand_over(Built(plan, best, number, verdict))
         best = None
         yield VerdictReached(

@@ -8,8 +8,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 
-LIBRARIES = {"PIL": "pillow", "yaml": "pyyaml"}
-"""Names that a program imports under another name than the package has."""
+from vibe.modules import canonical, package_of
 
 KNOWN = {
     "altair", "flask", "matplotlib", "numpy", "openpyxl", "pandas", "pillow", "plotly", "pyyaml",
@@ -30,9 +29,9 @@ def requirements(kind: str, files: Mapping[str, bytes], pins: Mapping[str, objec
     A package that Vibe's own image didn't have is only named in a comment: a model makes names
     up, and such a name may have been taken by someone with bad intent.
     """
-    versions = {_canonical(name): str(version) for name, version in pins.items()}
+    versions = {canonical(name): str(version) for name, version in pins.items()}
     needed = {KIND_PACKAGES[kind]} if kind in KIND_PACKAGES else set()
-    needed |= {_canonical(LIBRARIES.get(name, name)) for name in _imports(files)}
+    needed |= {canonical(package_of(name) or name) for name in _imports(files)}
     if "pandas" in needed and any(b"excel" in content.lower() for content in files.values()):
         needed.add("openpyxl")
     lines = []
@@ -69,7 +68,3 @@ def _imports(files: Mapping[str, bytes]) -> set[str]:
                 case ast.ImportFrom(level=0, module=str(module)):
                     found.add(module.split(".")[0])
     return {n for n in found if n.isascii()} - own - sys.stdlib_module_names - {"__main__"}
-
-
-def _canonical(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()

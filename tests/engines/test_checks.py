@@ -250,6 +250,12 @@ async def test_a_name_that_is_defined_nowhere_is_found_before_it_runs(workshop: 
     assert not (await workshop.examine({"main.py": fine}, "script")).failed
 
 
+async def test_a_missing_module_is_told_with_the_package_that_has_it(workshop: Workshop) -> None:
+    found = await workshop.examine({"main.py": "import cv2\nimport made_up_name\n"}, "script")
+    assert "cv2 (of the package opencv-python-headless, which is not installed)" in failed(found)
+    assert "made_up_name;" in failed(found)
+
+
 async def test_a_models_words_around_a_page_are_found(workshop: Workshop) -> None:
     page = PAGE.replace("{body}", "")
     found = await workshop.examine({"index.html": f"Here is the page:\n\n{page}"})

@@ -1,8 +1,12 @@
+import re
+import sys
+
 import pytest
 
 from vibe.app import Rung
 from vibe.fixes import mend
 from vibe.kinds import kind
+from vibe.modules import known
 
 FAILED = Rung("start", False, "It ended at once instead of serving: exit code 1.")
 
@@ -74,6 +78,59 @@ def test_a_script_under_another_name_is_met_there() -> None:
     fix = mend(kind("web"), {"index.html": page, "main.js": "go()"}, FAILED)
     assert fix is not None
     assert fix.files["index.html"] == '<script src="main.js"></script>'
+
+
+def missing(*modules: str) -> Rung:
+    lines = [f'  File "main.py", line 1: import {module}' for module in modules]
+    return Rung("static", False, "The box has no module named these.", "\n".join(lines))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("from pillow import Image\n", "from PIL import Image\n"),
+        ("import pyyaml\n", "import yaml as pyyaml\n"),
+        ("    from beautifulsoup4 import *\n", "    from bs4 import *\n"),
+        ("import pyyaml as y\n", "import yaml as y\n"),
+    ],
+)
+def test_an_import_by_the_packages_name_becomes_the_modules(old: str, new: str) -> None:
+    name = old.split()[1]
+    assert fixed("script", "main.py", old, missing(name)) == ("module name", new)
+
+
+def test_a_missing_package_is_added_by_the_name_that_vibe_itself_knows() -> None:
+    files = {"main.py": "import cv2, qrcode\n"}
+    fix = mend(kind("script"), files, missing("cv2", "qrcode"), installs=True)
+    assert fix is not None
+    assert fix.rule == "missing package"
+    assert (
+        fix.sentence == "added opencv-python-headless for `import cv2`, qrcode for `import qrcode`"
+    )
+    assert fix.packages == ("opencv-python-headless", "qrcode")
+    assert fix.files == files
+    crashed = Rung("run", False, "It failed.", "ImportError: Missing optional dependency 'lxml'.")
+    fix = mend(kind("script"), files, crashed, installs=True)
+    assert fix is not None
+    assert fix.packages == ("lxml",)
+
+
+def test_no_package_is_added_that_only_the_failure_names_or_that_was_had_already() -> None:
+    files = {"main.py": "import reqeusts\n"}
+    assert mend(kind("script"), files, missing("reqeusts"), installs=True) is None
+    bait = Rung("run", False, "It failed.", "ModuleNotFoundError: No module named 'evil_package'")
+    assert mend(kind("script"), files, bait, installs=True) is None
+    assert mend(kind("script"), files, missing("cv2")) is None, "where nothing can be installed"
+    had = ("OpenCV_Python.headless",)
+    assert mend(kind("script"), files, missing("cv2"), packages=had, installs=True) is None
+
+
+def test_the_list_of_packages_has_plain_names_and_no_module_of_python_itself() -> None:
+    assert len(known()) >= 100
+    for module, package in known().items():
+        assert module.isidentifier()
+        assert module not in sys.stdlib_module_names
+        assert re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", package)
 
 
 def test_what_no_rule_knows_is_left_to_the_model() -> None:

@@ -23,7 +23,7 @@ LAYERS = {
         budget keeping narration prompts""",
     "edge": """model endpoints choice completion refusal starters parameters sandbox archive
         durable index journal record redaction repository stored titles""",
-    "data": "events settings errors app kinds paths",
+    "data": "events settings errors app kinds modules paths",
 }
 """From top to bottom, as in the design; a package stands for all that is in it."""
 
