@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import gc
+import math
 import os
 import signal
 import socket
@@ -18,7 +20,7 @@ import docker
 import pytest
 
 from vibe.errors import BoxLost, EngineFault
-from vibe.sandbox import docker_client, owners, policy
+from vibe.sandbox import docker_client, images, owners, policy
 from vibe.sandbox.docker import DockerEngine
 from vibe.sandbox.engine import BoxSpec
 from vibe.settings import SANDBOXES
@@ -228,10 +230,47 @@ async def test_a_missing_image_says_run_setup(tmp_path: Path) -> None:
     engine = await DockerEngine.open(gallery=tmp_path)
     try:
         with pytest.raises(EngineFault) as caught:
-            await engine._image("no-such-image")
+            await engine._image(dataclasses.replace(images.recipe("python"), digest="0" * 64))
         assert "vibe setup" in caught.value.fix
     finally:
         await engine.close()
+
+
+@pytest.mark.docker
+async def test_an_image_of_another_recipe_is_never_taken(
+    client: docker.APIClient, tmp_path: Path
+) -> None:
+    """Newer, with our name and our label, but made from something else."""
+    foreign = f"vibe-python:foreign{os.getpid()}"
+    labels = [f"LABEL {images.LABEL_IMAGE}=python", f"LABEL {images.LABEL_RECIPE}={'0' * 64}"]
+    repository, _, tag = foreign.partition(":")
+    client.import_image_from_data(b"\0" * 1024, repository=repository, tag=tag, changes=labels)
+    engine = await DockerEngine.open(gallery=tmp_path)
+    try:
+        box = await engine.start(BoxSpec())
+        assert box.image == client.inspect_image(images.recipe("python").tag)["Id"]
+    finally:
+        await engine.close()
+        client.remove_image(foreign)
+
+
+@pytest.mark.docker
+@pytest.mark.parametrize(
+    "spec",
+    [
+        BoxSpec(image="../python"),  # type: ignore[arg-type]
+        BoxSpec(image="debian"),  # type: ignore[arg-type]
+        BoxSpec(lifetime_s=math.inf),
+        BoxSpec(lifetime_s=math.nan),
+        BoxSpec(lifetime_s=-1),
+        BoxSpec(lifetime_s=1e9),
+    ],
+)
+async def test_a_box_that_makes_no_sense_is_refused(tmp_path: Path, spec: BoxSpec) -> None:
+    engine = await DockerEngine.open(gallery=tmp_path)
+    with pytest.raises(EngineFault):
+        await engine.start(spec)
+    await engine.close()
 
 
 async def test_no_daemon_is_a_fault_with_a_fix(

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 
 from vibe.errors import EngineFault
 from vibe.sandbox import policy
@@ -32,6 +34,9 @@ def test_a_machine_with_one_processor_gets_no_more_than_one() -> None:
     assert wanted["HostConfig"]["NanoCpus"] == 10**9
 
 
+WORK = "rw,nosuid,nodev,exec,size=1m,nr_inodes=9,uid=10001,gid=10001,mode=0755"
+TEMPORARY = "rw,nosuid,nodev,noexec,size=1m,nr_inodes=9,mode=1777"
+LIMITS = [{"Name": name, "Soft": 4096, "Hard": 4096} for name in ("nofile", "fsize", "core")]
 HOST = [
     ("Privileged", True),
     ("Privileged", False),
@@ -54,6 +59,12 @@ HOST = [
     ("SecurityOpt", []),
     ("SecurityOpt", ["no-new-privileges:true", "seccomp=unconfined"]),
     ("SecurityOpt", ["no-new-privileges:true", "apparmor=unconfined"]),
+    ("SecurityOpt", ["no-new-privileges:true", "seccomp="]),
+    ("SecurityOpt", ["no-new-privileges:true", "seccomp=/etc/passwd"]),
+    ("SecurityOpt", ["no-new-privileges:true", 'seccomp={"defaultAction":"SCMP_ACT_ALLOW"}']),
+    ("SecurityOpt", ["no-new-privileges:true"]),
+    ("SecurityOpt", "no-new-privileges:true"),
+    ("CgroupnsMode", "host"),
     ("ReadonlyRootfs", False),
     ("ReadonlyRootfs", 1),
     ("MaskedPaths", []),
@@ -82,6 +93,15 @@ HOST = [
     ("Tmpfs", {}),
     ("Tmpfs", {"/work": "rw"}),
     ("Tmpfs", {"/work": "rw,suid,dev,exec,size=1m", "/tmp": "rw"}),
+    ("Tmpfs", {"/work": WORK.replace("=1m", "=0m"), "/tmp": TEMPORARY}),
+    ("Tmpfs", {"/work": WORK.replace("s=9", "s=0"), "/tmp": TEMPORARY}),
+    ("Tmpfs", {"/work": WORK, "/tmp": TEMPORARY.replace("noexec", "exec")}),
+    ("Tmpfs", {"/work": WORK, "/tmp": TEMPORARY, "/opt": TEMPORARY}),
+    ("Tmpfs", {"/work": WORK.replace("=1m", "=\u0663m"), "/tmp": TEMPORARY}),
+    ("Ulimits", [{"Name": "core", "Soft": 9, "Hard": 9}, *LIMITS]),
+    ("Ulimits", [*LIMITS, LIMITS[0]]),
+    ("Ulimits", [{**LIMITS[0], "Soft": 1}, *LIMITS[1:]]),
+    ("Ulimits", [{**LIMITS[0], "Soft": -1, "Hard": -1}, *LIMITS[1:]]),
     ("Ulimits", []),
     ("Ulimits", None),
     ("Ulimits", [{"Name": "nofile", "Soft": 1, "Hard": 1 << 20}]),
@@ -112,6 +132,9 @@ BOX = [
     ("Env", ["PYTHONSTARTUP=/work/x.py"]),
     ("Env", ["OPENAI_API_KEY=sk-x"]),
     ("Env", ["HOME=/tmp\nLD_PRELOAD=x"]),
+    ("Env", ["PATH=/work/bin:/usr/bin"]),
+    ("Env", ["HOME=/work"]),
+    ("Env", ["MPLBACKEND=module://evil"]),
     ("Env", "HOME=/tmp"),
     ("Labels", {}),
     ("Labels", {"vibe": "1", "com.docker.compose.project": "x"}),
@@ -159,14 +182,19 @@ def test_a_label_with_odd_letters_is_refused() -> None:
     [
         "",
         "images: 3",
-        "seccomp: default\nenv: {}\nimages: {python: {memory: 1}}",
+        "seccomp: seccomp.json\nenv: {}\nimages: {python: {memory: 1}}",
         "seccomp: unconfined\nenv: {}\nimages: {}",
-        "seccomp: default\nenv: {}\nimages: {}\nprivileged: true",
+        "seccomp: broken.json\nenv: {}\nimages: {}",
+        "seccomp: 3\nenv: {}\nimages: {}",
+        "env: {}\nimages: {}",
+        "seccomp: seccomp.json\nenv: {}\nimages: {}\nprivileged: true",
         "{",
     ],
 )
 def test_a_policy_that_makes_no_sense_is_a_fault(tmp_path: Path, text: str) -> None:
     (tmp_path / "policy.yaml").write_text(text)
+    (tmp_path / "seccomp.json").write_text("{}")
+    (tmp_path / "broken.json").write_text("{")
     with pytest.raises(EngineFault):
         policy.load(tmp_path / "policy.yaml")
 
@@ -174,3 +202,57 @@ def test_a_policy_that_makes_no_sense_is_a_fault(tmp_path: Path, text: str) -> N
 def test_a_missing_policy_is_a_fault(tmp_path: Path) -> None:
     with pytest.raises(EngineFault, match=r"policy\.yaml"):
         policy.load(tmp_path / "policy.yaml")
+
+
+JUNK = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8) | st.floats(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner),
+    max_leaves=4,
+)
+
+
+def places(given: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """The path of every value in some settings."""
+    found = [path] if path else []
+    if isinstance(given, dict):
+        return found + [p for key in given for p in places(given[key], (*path, key))]
+    if isinstance(given, list):
+        return found + [p for at in range(len(given)) for p in places(given[at], (*path, at))]
+    return found
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data(), JUNK)
+def test_no_value_anywhere_can_be_replaced_by_something_odd(data: st.DataObject, junk: Any) -> None:
+    wanted = built(data.draw(st.sampled_from(["python", "browser"])))
+    *path, last = data.draw(st.sampled_from(places(wanted)))
+    holder: Any = wanted
+    for step in path:
+        holder = holder[step]
+    before = holder[last]
+    holder[last] = junk
+    try:
+        policy.refuse(wanted)
+    except EngineFault:
+        return
+    # what is let through is of the same sort, and one of the few parts that may vary at all
+    assert type(junk) is type(before)
+    varies = "Labels Env Memory MemorySwap NanoCpus PidsLimit ShmSize Ulimits OomScoreAdj Runtime"
+    assert junk == before or set(varies.split()) & {last, *path}
+
+
+@given(st.data(), st.text(min_size=1, max_size=12), JUNK)
+def test_no_key_can_be_added_anywhere(data: st.DataObject, key: str, junk: Any) -> None:
+    wanted = built()
+    mappings = [(), *(p for p in places(wanted) if isinstance(dig(wanted, p), dict))]
+    holder = dig(wanted, data.draw(st.sampled_from(mappings)))
+    assume(key not in holder)
+    holder[key] = junk
+    with pytest.raises(EngineFault):
+        policy.refuse(wanted)
+
+
+def dig(given: Any, path: tuple[Any, ...]) -> Any:
+    for step in path:
+        given = given[step]
+    return given

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import functools
 import json
+import math
 import os
 import re
 import socket
@@ -20,16 +21,21 @@ from vibe.sandbox.box import PipeBox
 from vibe.sandbox.docker_client import Busy, DockerClient, Gone
 from vibe.sandbox.engine import Box, BoxSpec, Posture
 from vibe.sandbox.frames import Demultiplexer
+from vibe.sandbox.images import IMAGES, LABEL_IMAGE, LABEL_RECIPE, Recipe, recipe
 from vibe.sandbox.link import Link
 from vibe.settings import SANDBOXES
 
 REMOVAL_S = 5.0
 STARTS = 4
 """Boxes that are started at once; more wait their turn."""
+LONGEST_S = 7 * 86400.0
+"""The longest life of a box."""
 SELF_TEST = """\
-import json
+import json, os
 status = dict(line.split(":", 1) for line in open("/proc/self/status") if ":" in line)
-found = {key: status[key].strip() for key in ("Uid", "CapBnd", "NoNewPrivs", "Seccomp")}
+wanted = ("Uid", "CapBnd", "NoNewPrivs", "Seccomp")
+found = {key: status.get(key, "").strip() for key in wanted}
+found["kernel"] = os.uname().release
 found["net"] = [line.split(":")[0].strip() for line in open("/proc/net/dev") if ":" in line]
 try:
     open("/probe", "w")
@@ -46,6 +52,13 @@ EXPECTED = {
     "net": ["lo"],
     "root": "read-only",
 }
+OF_THE_KERNEL = ("NoNewPrivs", "Seccomp")
+"""What gVisor has no need to say: its programs never reach the machine's kernel."""
+GVISOR = "runsc"
+"""The runtime's name, as gVisor's own installation gives it to Docker."""
+GVISOR_TEST_S = 20.0
+"""How long a first box under gVisor may take; some builds hang for ever on a kernel too new."""
+ISOLATION = {"": "container (shared kernel)", GVISOR: "gVisor"}
 
 
 class DockerEngine:
@@ -53,7 +66,9 @@ class DockerEngine:
 
     name = "docker"
 
-    def __init__(self, client: DockerClient, gallery: Path, owner: owners.Owner) -> None:
+    def __init__(
+        self, client: DockerClient, gallery: Path, owner: owners.Owner, gvisor: bool | None
+    ) -> None:
         self._client, self._gallery, self._owner = client, gallery, owner
         self._policy = policy.load(SANDBOXES / "policy.yaml")
         self._label = owners.gallery_label(gallery)
@@ -61,13 +76,22 @@ class DockerEngine:
         self._boxes: dict[str, PipeBox] = {}
         self._pending: set[asyncio.Task[PipeBox]] = set()
         self._closed = False
+        self._wanted = gvisor
+        self._choosing = asyncio.Lock()
+        self._runtime: str | None = None
+        self._gvisor = ""
 
     @classmethod
-    async def open(cls, *, gallery: Path, owner: str | None = None) -> DockerEngine:
-        """Raises EngineFault, with a fix, when no usable Docker daemon answers."""
+    async def open(
+        cls, *, gallery: Path, owner: str | None = None, gvisor: bool | None = None
+    ) -> DockerEngine:
+        """Boxes run under gVisor when the daemon has it and it passes its test; `gvisor` True
+        insists on it, False never uses it.
+
+        Raises EngineFault, with a fix, when no usable Docker daemon answers."""
         client = await DockerClient.open()
         try:
-            return cls(client, gallery, owners.Owner(gallery, owner))
+            return cls(client, gallery, owners.Owner(gallery, owner), gvisor)
         except BaseException:
             client.close()
             raise
@@ -75,23 +99,18 @@ class DockerEngine:
     async def probe(self) -> Posture:
         details = _details(self._client)
         try:
-            box = await self.start(BoxSpec(app="self-test", lifetime_s=60))
-            try:
-                outcome = await box.run(["python", "-I", "-c", SELF_TEST], wall_s=10)
-            finally:
-                await box.stop()
-            found = json.loads(outcome.stdout) if outcome.ok else {}
+            runtime = await self._chosen()
+            found = await self._examined(runtime)
         except (EngineFault, ValueError) as error:
             fault = error if isinstance(error, EngineFault) else EngineFault(str(error))
-            return Posture(
-                self.name, False, "container (shared kernel)", fault.message, fault.fix, details
-            )
-        gaps = [key for key, value in EXPECTED.items() if found.get(key) != value]
+            return Posture(self.name, False, ISOLATION[""], fault.message, fault.fix, details)
+        gaps = self._gaps(found, runtime)
         details |= {f"box {key}": str(value) for key, value in found.items()}
+        details["gvisor"] = self._gvisor
         return Posture(
             self.name,
             usable=not gaps,
-            isolation="container (shared kernel)",
+            isolation=ISOLATION[runtime],
             sentence=f"Docker's boxes are not as they should be: {', '.join(gaps)}."
             if gaps
             else "Docker's boxes have no network, no rights and a read-only system.",
@@ -99,16 +118,57 @@ class DockerEngine:
             details=details,
         )
 
-    async def start(self, spec: BoxSpec) -> Box:
-        # a start under way can't be taken back from Docker: cancelled, it is finished and removed
-        task = asyncio.create_task(self._start(spec))
-        self._pending.add(task)
-        task.add_done_callback(self._pending.discard)
+    async def _chosen(self) -> str:
+        """The runtime of every box, found once. Raises EngineFault when it must be gVisor and
+        can't."""
+        async with self._choosing:
+            if self._runtime is None:
+                why_not = await self._without_gvisor()
+                if why_not and self._wanted:
+                    raise EngineFault(
+                        f"gVisor can't be used: {why_not}.", "Install it, or do without it."
+                    )
+                self._gvisor = why_not or "used"
+                self._runtime = "" if why_not else GVISOR
+        return self._runtime
+
+    async def _without_gvisor(self) -> str:
+        """Why boxes can't run under gVisor; "" when they can."""
+        if self._wanted is False:
+            return "not wanted"
+        if GVISOR not in (self._client.info.get("Runtimes") or {}):
+            return "not installed"
         try:
-            return await asyncio.shield(task)
-        except asyncio.CancelledError:
-            task.add_done_callback(self._unwanted)
-            raise
+            async with asyncio.timeout(GVISOR_TEST_S):
+                gaps = self._gaps(await self._examined(GVISOR), GVISOR)
+        except TimeoutError:
+            return f"its test box gave no answer for {GVISOR_TEST_S:.0f} s"
+        except (EngineFault, ValueError) as error:
+            return f"its test box failed ({' '.join(str(error).split())[:200]})"
+        return f"its test box is not as it should be ({', '.join(gaps)})" if gaps else ""
+
+    async def _examined(self, runtime: str) -> dict[str, Any]:
+        """What a box says of itself. Raises EngineFault or ValueError when it says nothing."""
+        box = await self._launched(BoxSpec(app="self-test", lifetime_s=60), runtime)
+        try:
+            outcome = await box.run(["python", "-I", "-c", SELF_TEST], wall_s=10)
+        finally:
+            await box.stop()
+        found = json.loads(outcome.stdout) if outcome.ok else {}
+        return found if isinstance(found, dict) else {}
+
+    def _gaps(self, found: dict[str, Any], runtime: str) -> list[str]:
+        """What of a box's self-test is not as it must be."""
+        gaps = [
+            key
+            for key, value in EXPECTED.items()
+            if found.get(key) != value and not (runtime == GVISOR and key in OF_THE_KERNEL)
+        ]
+        shares = found.get("kernel") == self._client.info.get("KernelVersion")
+        return gaps + ["kernel"] * (runtime == GVISOR and shares)
+
+    async def start(self, spec: BoxSpec) -> Box:
+        return await self._launched(spec, await self._chosen())
 
     async def sweep(self) -> list[str]:
         mine = [f"{policy.LABEL}=1", f"vibe.gallery={self._label}"]
@@ -136,15 +196,30 @@ class DockerEngine:
         self._owner.release()
         self._client.close()
 
+    async def _launched(self, spec: BoxSpec, runtime: str) -> PipeBox:
+        # a start under way can't be taken back from Docker: cancelled, it is finished and removed
+        task = asyncio.create_task(self._start(spec, runtime))
+        self._pending.add(task)
+        task.add_done_callback(self._pending.discard)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            task.add_done_callback(self._unwanted)
+            raise
+
     def _unwanted(self, task: asyncio.Task[PipeBox]) -> None:
         if not task.cancelled() and task.exception() is None:
             task.get_loop().create_task(task.result().stop())
 
-    async def _start(self, spec: BoxSpec) -> PipeBox:
+    async def _start(self, spec: BoxSpec, runtime: str) -> PipeBox:
         if self._closed:
             raise EngineFault("The engine is closed.")
+        if spec.image not in IMAGES:
+            raise EngineFault(f"There is no {ascii(spec.image)[:50]} image for boxes.")
+        if not (math.isfinite(spec.lifetime_s) and 0 < spec.lifetime_s <= LONGEST_S):
+            raise EngineFault(f"A box can't live for {spec.lifetime_s} s.")
         async with self._starts:
-            image = await self._image(spec.image)
+            image = await self._image(recipe(spec.image))
             deadline = int(time.time() + spec.lifetime_s + 5)
             app = re.sub(r"[^A-Za-z0-9._-]", "-", spec.app)[:100]
             labels = policy.Labels(self._label, self._owner.name, app, deadline)
@@ -154,6 +229,7 @@ class DockerEngine:
                 image,
                 labels,
                 cpus=float(self._client.info.get("NCPU", 1)),
+                runtime=runtime,
             )
             policy.refuse(wanted)
             name = f"vibe-{uuid.uuid4().hex}"
@@ -182,18 +258,16 @@ class DockerEngine:
             self._boxes[identity] = box
             return box
 
-    async def _image(self, name: str) -> str:
-        found = await self._client.call(
-            self._client.api.images, filters={"label": f"vibe.image={name}"}
-        )
-        tagged = [
-            image
-            for image in found
-            if any(tag.startswith(f"vibe-{name}:") for tag in image.get("RepoTags") or [])
-        ]
+    async def _image(self, wanted: Recipe) -> str:
+        """The id of the image of this very recipe; one of an older recipe isn't taken for it."""
+        labels = [f"{LABEL_IMAGE}={wanted.image}", f"{LABEL_RECIPE}={wanted.digest}"]
+        found = await self._client.call(self._client.api.images, filters={"label": labels})
+        tagged = [image for image in found if wanted.tag in (image.get("RepoTags") or [])]
         if not tagged:
-            raise EngineFault(f"The {name} image for boxes isn't there yet.", "Run `vibe setup`.")
-        return str(max(tagged, key=lambda image: image["Created"])["Id"])
+            raise EngineFault(
+                f"The {wanted.image} image for boxes isn't there yet.", "Run `vibe setup`."
+            )
+        return str(tagged[0]["Id"])
 
     def _attach(self, identity: str) -> socket.socket:
         """A socket of our own on the container's three streams."""

@@ -6,6 +6,7 @@ them, against its own list. No value in either comes from a model; image ids com
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from typing import Any
 import yaml
 
 from vibe.errors import EngineFault
+from vibe.sandbox import seccomp
 from vibe.sandbox.frames import BOOTSTRAP
 
 MIB = 1 << 20
@@ -44,6 +46,7 @@ class Policy:
     """policy.yaml, read."""
 
     seccomp: str
+    """The profile of system calls, as JSON in Docker's format."""
     env: Mapping[str, str]
     images: Mapping[str, Allowance]
 
@@ -64,25 +67,21 @@ def load(path: Path) -> Policy:
     try:
         data = yaml.safe_load(path.read_text("utf-8"))
         images = {name: Allowance(**values) for name, values in data.pop("images").items()}
-        policy = Policy(images=images, **data)
-    except (OSError, yaml.YAMLError, TypeError, KeyError, AttributeError) as error:
+        profile = json.loads((path.parent / Path(data.pop("seccomp")).name).read_text("utf-8"))
+        return Policy(images=images, seccomp=json.dumps(profile, separators=(",", ":")), **data)
+    except (OSError, yaml.YAMLError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise EngineFault(
             f"The box policy {path.name} can't be used: {error}.", "Restore it from the repository."
         ) from error
-    if policy.seccomp != "default":
-        raise EngineFault(
-            f"The box policy asks for an unknown seccomp profile {policy.seccomp!r}.",
-            "Only `default` is known.",
-        )
-    return policy
 
 
 def settings(
-    policy: Policy, name: str, image: str, labels: Labels, *, cpus: float
+    policy: Policy, name: str, image: str, labels: Labels, *, cpus: float, runtime: str = ""
 ) -> dict[str, Any]:
     """The body of the engine's create request (API 1.41) for a box of the image `name`.
 
-    `image` is the image's id (sha256:…), `cpus` how many the machine has.
+    `image` is the image's id (sha256:…), `cpus` how many the machine has, `runtime` `runsc` for
+    gVisor or "" for the daemon's own.
     """
     allowance = policy.images[name]
     owner = "uid=10001,gid=10001,mode=0755"
@@ -110,7 +109,7 @@ def settings(
         "HostConfig": {
             "NetworkMode": "none",
             "CapDrop": ["ALL"],
-            "SecurityOpt": ["no-new-privileges:true"],
+            "SecurityOpt": ["no-new-privileges:true", f"seccomp={policy.seccomp}"],
             "ReadonlyRootfs": True,
             "Tmpfs": {
                 "/work": f"rw,nosuid,nodev,exec,size={allowance.work}m,"
@@ -129,6 +128,8 @@ def settings(
                 {"Name": "core", "Soft": 0, "Hard": 0},
             ],
             "IpcMode": "private",
+            "CgroupnsMode": "private",
+            "Runtime": runtime,
             "Init": False,
             "AutoRemove": True,
             "OomScoreAdj": 500,
@@ -139,12 +140,20 @@ def settings(
 
 
 _NAME = re.compile(r"[A-Za-z0-9._-]{0,100}")
-_TMPFS = re.compile(
-    r"rw,nosuid,nodev,(no)?exec,size=\d{1,4}m,nr_inodes=\d{1,6},(uid=10001,gid=10001,)?mode=[01]?\d{3}"
-)
+# a size or a count of nought would mean "no limit"
+_TMPFS = {
+    "/work": re.compile(
+        r"rw,nosuid,nodev,exec,size=[1-9][0-9]{0,3}m,nr_inodes=[1-9][0-9]{0,5},"
+        r"uid=10001,gid=10001,mode=0?7[0-7]{2}"
+    ),
+    "/tmp": re.compile(  # noqa: S108
+        r"rw,nosuid,nodev,noexec,size=[1-9][0-9]{0,3}m,nr_inodes=[1-9][0-9]{0,5},mode=1777"
+    ),
+}
 _ENV = re.compile(
-    r"(HOME|LANG|MPLBACKEND|MPLCONFIGDIR|PATH|PYTHONDONTWRITEBYTECODE|PYTHONUNBUFFERED"
-    r"|XDG_CACHE_HOME|XDG_CONFIG_HOME)=[A-Za-z0-9_./:-]*"
+    r"PATH=/usr/local/bin:/usr/bin:/bin|HOME=/tmp/[a-z]+|LANG=C\.UTF-8|MPLBACKEND=Agg"
+    r"|(MPLCONFIGDIR|XDG_CACHE_HOME|XDG_CONFIG_HOME)=/tmp(/[a-z]+)+"
+    r"|(PYTHONDONTWRITEBYTECODE|PYTHONUNBUFFERED)=1"
 )
 _BOX: Mapping[str, Any] = {
     "Image": re.compile(r"sha256:[0-9a-f]{64}"),
@@ -158,7 +167,7 @@ _BOX: Mapping[str, Any] = {
         "vibe.gallery": _NAME,
         "vibe.owner": _NAME,
         "vibe.app": _NAME,
-        "vibe.deadline": re.compile(r"\d{1,12}"),
+        "vibe.deadline": re.compile(r"[0-9]{1,12}"),
     },
     "Tty": False,
     "OpenStdin": True,
@@ -168,12 +177,12 @@ _BOX: Mapping[str, Any] = {
     "AttachStderr": True,
     "NetworkDisabled": True,
 }
+_ANY = range(1 << 40)
 _HOST: Mapping[str, Any] = {
     "NetworkMode": "none",
     "CapDrop": ["ALL"],
-    "SecurityOpt": ["no-new-privileges:true"],
     "ReadonlyRootfs": True,
-    "Tmpfs": {"/work": _TMPFS, "/tmp": _TMPFS},  # noqa: S108
+    "Tmpfs": _TMPFS,
     "Memory": range(32 * MIB, 4096 * MIB + 1),
     "MemorySwap": range(32 * MIB, 4096 * MIB + 1),
     "NanoCpus": range(10**7, 4 * 10**9 + 1),
@@ -185,6 +194,8 @@ _HOST: Mapping[str, Any] = {
         "core": range(1),
     },
     "IpcMode": "private",
+    "CgroupnsMode": "private",
+    "Runtime": re.compile(r"(runsc)?"),
     "Init": False,
     "AutoRemove": True,
     "OomScoreAdj": range(1, 1001),
@@ -198,44 +209,63 @@ def refuse(wanted: Mapping[str, Any]) -> None:
     values the list allows."""
     given = dict(wanted)
     host = given.pop("HostConfig", None)
-    wrong = _differs(given, _BOX, "")
-    if not wrong and not isinstance(host, dict):
-        wrong = "HostConfig"
-    if not wrong:
-        host = dict(host or {})
-        limits = host.get("Ulimits")
-        try:
-            host["Ulimits"] = {limit["Name"]: limit["Hard"] for limit in limits or []}
-            if any(set(limit) != {"Name", "Soft", "Hard"} for limit in limits or []) or any(
-                limit["Soft"] != limit["Hard"] for limit in limits or []
-            ):
-                wrong = "Ulimits"
-        except (TypeError, KeyError):
-            wrong = "Ulimits"
-        wrong = wrong or _differs(host, _HOST, "")
-        if not wrong and host["Memory"] != host["MemorySwap"]:
-            wrong = "MemorySwap"
+    wrong = _differs(given, _BOX, "") or _host(host)
     if wrong:
         raise EngineFault(
-            f"These box settings are not allowed: {wrong}.", "Restore policy.yaml, or report this."
+            f"These box settings are not allowed: {wrong}.",
+            "Restore the folder `sandboxes`, or report this.",
         )
+
+
+def _host(given: Any) -> str:
+    """What of the host's part isn't allowed; "" when all is."""
+    if not isinstance(given, dict):
+        return "HostConfig"
+    rest = dict(given)
+    options = rest.pop("SecurityOpt", None)
+    if wrong := _options(options):
+        return f"SecurityOpt ({wrong})"
+    limits = rest.get("Ulimits")
+    if not isinstance(limits, list):
+        return "Ulimits"
+    for limit in limits:
+        if _differs(limit, {"Name": re.compile("[a-z]+"), "Soft": _ANY, "Hard": _ANY}, ""):
+            return "Ulimits"
+        if limit["Soft"] != limit["Hard"]:
+            return "Ulimits"
+    rest["Ulimits"] = {limit["Name"]: limit["Hard"] for limit in limits}
+    # of two with one name the engine may take either
+    if len(rest["Ulimits"]) != len(limits):
+        return "Ulimits"
+    wrong = _differs(rest, _HOST, "")
+    return wrong or ("MemorySwap" if rest["Memory"] != rest["MemorySwap"] else "")
+
+
+def _options(given: Any) -> str:
+    """What is wrong with the security options; "" when nothing is."""
+    if not isinstance(given, list) or len(given) != 2 or given[0] != "no-new-privileges:true":
+        return "not the two of a box"
+    if not isinstance(given[1], str):
+        return "not a text"
+    name, _, profile = given[1].partition("=")
+    return seccomp.weakness(profile) if name == "seccomp" else "no seccomp profile"
 
 
 def _differs(given: Any, allowed: Any, place: str) -> str:
     """The first place where `given` isn't what `allowed` describes; "" when there is none."""
     if isinstance(allowed, Mapping):
         if not isinstance(given, Mapping):
-            return place
+            return place or "?"
         if odd := sorted(map(str, set(given) ^ set(allowed))):
-            return f"{place}{odd[0]}"
+            return f"{place}{odd[0]}".strip() or "?"
         found = (_differs(given[key], allowed[key], f"{place}{key} ") for key in allowed)
-        return next((wrong.strip() for wrong in found if wrong), "")
+        return next((wrong.strip() or "?" for wrong in found if wrong), "")
     if isinstance(allowed, re.Pattern):
         return "" if isinstance(given, str) and allowed.fullmatch(given) else place or "?"
     if isinstance(allowed, range):
         return "" if type(given) is int and given in allowed else place or "?"
     if isinstance(allowed, list) and len(allowed) == 1 and isinstance(allowed[0], re.Pattern):
         if not isinstance(given, list):
-            return place
-        return next((place for item in given if _differs(item, allowed[0], place)), "")
+            return place or "?"
+        return next((place or "?" for item in given if _differs(item, allowed[0], place)), "")
     return "" if type(given) is type(allowed) and given == allowed else place or "?"
