@@ -53,6 +53,10 @@ class Request:
     """The app's files so far; empty for a new app."""
     data: Mapping[str, bytes]
     """What the user attached."""
+    sample: str = ""
+    """What a model is told of it: shape, types and first rows."""
+    pictures: tuple[bytes, ...] = ()
+    """Attached pictures, made small, for a model that takes pictures."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +99,8 @@ class Workbench:
     """Whether packages that the boxes' image lacks can be had."""
     two: bool = False
     """With autonomy `free`: two candidates side by side after the first failed behaviour."""
+    pictures: bool = False
+    """Whether the model takes pictures."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +218,7 @@ def _prompt(request: Request, wanted: Kind, plan: Plan, trial: Trial) -> Prompt:
             as_yaml,
             files=trial.files,
             report=trial.report,
+            data=request.sample,
             apart=trial.apart,
         )
     return prompts.code(
@@ -219,7 +226,8 @@ def _prompt(request: Request, wanted: Kind, plan: Plan, trial: Trial) -> Prompt:
         wanted,
         as_yaml,
         files=trial.files,
-        data=prompts.data_sample(request.data),
+        data=request.sample,
+        pictures=request.pictures,
         example=None if trial.files else starters.example(wanted.name, request.words),
         lessons=trial.report,
         role=trial.role,

@@ -37,6 +37,14 @@ class Requested(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class DataRead(Event):
+    """What was seen of the attached files: of each its name, size, what it is, tables (columns,
+    types, first rows, rows in all), first lines, and why it can't be read."""
+
+    files: list[dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
 class PromptSent(Event):
     """One model call begins; `messages` are role/content pairs, whole."""
 
@@ -211,7 +219,8 @@ class Unknown(Event):
 TYPES: dict[str, type[Event]] = {
     cls.__name__: cls
     for cls in (
-        Requested, PromptSent, ReplyText, ReplyEnded, PlanMade, AttemptStarted, FilesWritten,
+        Requested, DataRead, PromptSent, ReplyText, ReplyEnded, PlanMade, AttemptStarted,
+        FilesWritten,
         Stage, RungDone, BoxStarted, Output, Fixed, AttemptEnded, RepairAsked, VerdictReached,
         Asked, Answered, Notice, Finished, Acted,
     )

@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
-from vibe import prompts
+from vibe import prompts, samples
 from vibe.app import Rung, Verdict
 from vibe.attempt import (
     Attempt,
@@ -26,6 +26,7 @@ from vibe.errors import UserError
 from vibe.events import (
     Answered,
     Asked,
+    DataRead,
     Event,
     Notice,
     PlanMade,
@@ -44,6 +45,8 @@ from vibe.writing import write_plan
 
 BEHAVIOUR = ("errors", "controls", "check")
 """Rungs that show wrong behaviour, where trying two ways at once pays; crashes mend in place."""
+PICTURES = 4
+"""Attached pictures that a model is shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +76,13 @@ async def build(
     eyes: Eyes | None = None
     number = 0
     try:
+        if request.data:
+            yield Stage(name="data", sentence="Reading what you attached.")
+            seen = await samples.read_samples(request.data, bench.engine, request.app_id)
+            yield DataRead(files=samples.to_data(seen))
+            pictures = tuple(sample.picture for sample in seen if sample.picture)[:PICTURES]
+            shown = pictures if bench.pictures else ()
+            request = replace(request, sample=samples.told(seen), pictures=shown)
         yield Stage(name="plan", sentence="Making a plan.")
         planning = Narration(
             lambda emit: _plan(request, bench, emit), seconds=bench.budget.seconds_left
@@ -179,7 +189,8 @@ async def _plan(request: Request, bench: Workbench, emit: Emit) -> Plan:
         request.words,
         forced_kind=request.kind,
         current_plan=so_far,
-        data=prompts.data_sample(request.data),
+        data=request.sample,
+        pictures=request.pictures,
     )
     return await write_plan(prompt, request.kind, bench.model, bench.budget, emit)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AsyncExitStack, aclosing
@@ -54,6 +55,8 @@ class Message:
 
     role: Literal["system", "user", "assistant"]
     content: str
+    pictures: tuple[bytes, ...] = ()
+    """JPEG files that go with the text, for a model that takes pictures."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,13 +217,16 @@ class OpenAIModel:
         import openai
 
         client = await self._connected()
-        messages: Any = [{"role": m.role, "content": m.content} for m in prompt.messages]
+        pictures = any(message.pictures for message in prompt.messages)
         optional = self._optional
         while True:
             try:
                 response = await open_things.enter_async_context(
                     client.chat.completions.with_streaming_response.create(
-                        model=name, messages=messages, stream=True, extra_body=optional
+                        model=name,
+                        messages=_messages(prompt, pictures=pictures),
+                        stream=True,
+                        extra_body=optional,
                     )
                 )
             except openai.APIStatusError as error:
@@ -230,8 +236,11 @@ class OpenAIModel:
             else:
                 self._optional = optional
                 return response
-            if refused.is_about_parameters and optional:
-                named = {n for n in optional if any(word in refused.said for word in OPTIONAL[n])}
+            named = {n for n in optional if any(word in refused.said for word in OPTIONAL[n])}
+            if refused.is_about_parameters and pictures and not named:
+                self._tell("The endpoint does not take pictures; it is asked without them.")
+                pictures = False
+            elif refused.is_about_parameters and optional:
                 optional = {n: v for n, v in optional.items() if named and n not in named}
             elif refused.is_about_the_model and name not in (there := await self.models()):
                 raise no_such_model(refused, there) if there else refused.trouble()
@@ -302,3 +311,22 @@ class OpenAIModel:
         log.info(sentence)
         if self._on_wait:
             self._on_wait(sentence)
+
+
+def _messages(prompt: Prompt, *, pictures: bool) -> Any:
+    """The messages as the endpoint wants them; a picture goes as a part beside the text."""
+    return [
+        {"role": m.role, "content": m.content if not (pictures and m.pictures) else _parts(m)}
+        for m in prompt.messages
+    ]
+
+
+def _parts(message: Message) -> list[dict[str, Any]]:
+    shown = [base64.b64encode(picture).decode() for picture in message.pictures]
+    return [
+        {"type": "text", "text": message.content},
+        *(
+            {"type": "image_url", "image_url": {"url": f"data:image/jpeg;base64,{code}"}}
+            for code in shown
+        ),
+    ]

@@ -126,6 +126,9 @@ def _passage(event: ev.Event) -> Passage:
         case ev.PlanMade():
             text = yaml.safe_dump(event.plan, allow_unicode=True, sort_keys=False)
             return Passage("Plan", level=3, blocks=[block("Plan", text)])
+        case ev.DataRead():
+            seen = [f"{file.get('name')}: {file.get('what')}" for file in event.files]
+            return Passage("Attached", "A part of each file was read.", items=seen)
         case ev.AttemptStarted():
             return Passage(f"Attempt {event.attempt}", event.reason, 3)
         case ev.FilesWritten():

@@ -27,18 +27,25 @@ def _environment() -> Environment:
     )
 
 
-def _render(name: str, role: Role, **values: object) -> Prompt:
+def _render(name: str, role: Role, *, pictures: tuple[bytes, ...] = (), **values: object) -> Prompt:
     template = _environment().get_template(name)
     context = template.new_context(values)
     parts = {block: "".join(render(context)).strip() for block, render in template.blocks.items()}
     messages = []
     if parts["system"]:
         messages.append(Message("system", parts["system"]))
-    messages.append(Message("user", parts["user"]))
+    messages.append(Message("user", parts["user"], pictures))
     return Prompt(role, tuple(messages))
 
 
-def plan(request: str, *, forced_kind: str | None, current_plan: str, data: str) -> Prompt:
+def plan(
+    request: str,
+    *,
+    forced_kind: str | None,
+    current_plan: str,
+    data: str,
+    pictures: tuple[bytes, ...] = (),
+) -> Prompt:
     """The call that makes (or, with `current_plan` as YAML, updates) the plan."""
     return _render(
         "plan.j2",
@@ -48,6 +55,7 @@ def plan(request: str, *, forced_kind: str | None, current_plan: str, data: str)
         forced_kind=forced_kind,
         current_plan=current_plan,
         data=data,
+        pictures=pictures,
     )
 
 
@@ -58,6 +66,7 @@ def code(
     *,
     files: Mapping[str, str],
     data: str,
+    pictures: tuple[bytes, ...] = (),
     example: tuple[str, str] | None = None,
     lessons: str = "",
     role: Role = "code",
@@ -72,6 +81,7 @@ def code(
         plan=plan_yaml,
         files=listing(files),
         data=data,
+        pictures=pictures,
         example_plan=example_plan,
         example_code=example_code,
         lessons=lessons,
@@ -85,6 +95,7 @@ def repair(
     *,
     files: Mapping[str, str],
     report: str,
+    data: str = "",
     apart: bool = False,
 ) -> Prompt:
     """The call that mends the files after what `report` says, or `apart` by another way than the
@@ -97,6 +108,7 @@ def repair(
         plan=plan_yaml,
         files=listing(files),
         report=report,
+        data=data,
         apart=apart,
     )
 
@@ -126,16 +138,3 @@ def listing(files: Mapping[str, str]) -> str:
         fence = "`" * max(3, 1 + max((len(m) for m in re.findall(r"`{3,}", text)), default=0))
         parts.append(f"{fence}{path.rpartition('.')[2]} path={path}\n{text.rstrip()}\n{fence}")
     return "\n\n".join(parts)
-
-
-def data_sample(files: Mapping[str, bytes]) -> str:
-    """Name, size and the first lines of each attached file: what a model needs, never the whole."""
-    parts = []
-    for name, content in sorted(files.items())[:20]:
-        parts.append(f"- `data/{name}`, {len(content):,} bytes")
-        head = content[:4000]
-        if b"\0" in head:
-            continue
-        lines = head.decode("utf-8", "replace").splitlines()[:11]
-        parts += [f"      {line[:200]}" for line in lines]
-    return "\n".join(parts)

@@ -86,11 +86,14 @@ async def open_box(
     *,
     lifetime_s: float = 3600.0,
 ) -> Box:
-    """A started box with the app's files in /work and what the user attached in /work/data."""
+    """A started box with the app's files in /work, and what the user attached in /work/data,
+    which can't be written."""
     box = await engine.start(BoxSpec(image="python", app=app_id, lifetime_s=lifetime_s))
     emit(BoxStarted(box=box.id, engine=box.engine, image=box.image))
     try:
         await box.put({**files, **{f"data/{name}": content for name, content in data.items()}})
+        if data:  # a slip must not change what the next run reads; the archive has its own
+            await box.run(["chmod", "-R", "a-w", "data"], wall_s=10.0)
     except BaseException:
         await box.stop()
         raise

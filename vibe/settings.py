@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, Literal
 
@@ -43,6 +44,13 @@ class Limits:
     reply_s: float = 300.0
 
 
+PICTURES = (
+    "*gpt-4o*", "*gpt-4.1*", "*gpt-5*", "*claude*", "*gemini*", "*gemma3*", "*gemma-3*",
+    "*pixtral*", "*llava*", "*vision*", "*-vl*", "*vl:*", "*minicpm-v*", "*llama4*", "*llama-4*",
+)  # fmt: skip
+"""Families of models whose makers say that they take pictures (their model cards, 2026)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """Everything a person can set. Environment variables beat the settings file."""
@@ -72,8 +80,14 @@ class Settings:
     """VIBE_AUTONOMY"""
     prices: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     """Model name → {prompt, completion}: money for a million tokens of each."""
+    pictures: tuple[str, ...] = PICTURES
+    """Names of models that are shown attached pictures; `*` stands for anything."""
     expiry_days: int = 30
     limits: Limits = field(default_factory=Limits)
+
+    def takes_pictures(self, model: str) -> bool:
+        """Whether the model of that name is shown attached pictures."""
+        return any(fnmatch(model.lower(), pattern.lower()) for pattern in self.pictures)
 
     @property
     def ui_url(self) -> str:
@@ -147,6 +161,8 @@ def _checked(values: dict[str, Any]) -> Settings:
         for name in ("port", "expiry_days"):
             if name in values:
                 values[name] = int(values[name])
+        if "pictures" in values:
+            values["pictures"] = tuple(str(name) for name in values["pictures"])
         if "limits" in values:
             values["limits"] = replace(Limits(), **values["limits"])
         for prices in values.get("prices", {}).values():

@@ -294,7 +294,17 @@ class Studio:
         stronger = "stronger" in self.settings.roles
         ask = partial(self._answered, app.id) if autonomy == "ask" else None
         two = autonomy == "free"
-        bench = Workbench(model, self.engine, self.archive, budget, stronger, ask, two)
+        names = {self.settings.roles.get(role, model.name) for role in ("plan", "code")}
+        bench = Workbench(
+            model,
+            self.engine,
+            self.archive,
+            budget,
+            stronger,
+            ask,
+            two,
+            pictures=all(map(self.settings.takes_pictures, names)),
+        )
 
         async def keep(events: Sequence[Event], sync: bool) -> None:
             await asyncio.to_thread(self.archive.append, app.id, events, sync=sync)

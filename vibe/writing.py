@@ -10,7 +10,7 @@ from vibe.budget import Budget
 from vibe.errors import ModelFault
 from vibe.events import Notice, PromptSent, ReplyEnded, ReplyText
 from vibe.kinds import Kind
-from vibe.model import Model, Prompt, ReplyEnd
+from vibe.model import Message, Model, Prompt, ReplyEnd
 from vibe.narration import Emit
 from vibe.plan import Plan, read_plan
 from vibe.reply import Reply, join, read_files
@@ -78,7 +78,7 @@ async def _call(prompt: Prompt, model: Model, budget: Budget, emit: Emit) -> tup
         PromptSent(
             role=prompt.role,
             model=model.name,
-            messages=[{"role": m.role, "content": m.content} for m in prompt.messages],
+            messages=[_as_sent(message) for message in prompt.messages],
         )
     )
     parts: list[str] = []
@@ -105,3 +105,11 @@ async def _call(prompt: Prompt, model: Model, budget: Budget, emit: Emit) -> tup
         )
     )
     return "".join(parts), end.finish
+
+
+def _as_sent(message: Message) -> dict[str, str]:
+    """The message as the transcript has it; pictures are told by number, their files are kept."""
+    sent = {"role": message.role, "content": message.content}
+    if message.pictures:
+        sent["pictures"] = f"{len(message.pictures)} of the attached pictures, made small"
+    return sent

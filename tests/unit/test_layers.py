@@ -20,7 +20,7 @@ LAYERS = {
     "core": """loop attempt plan outline steps reply claims edits fences joining naming diagnosis
         fixes
         plan_checks repairs checks ladder looking trying text_faults browser running verdict writing
-        budget keeping narration prompts""",
+        budget keeping narration prompts samples""",
     "edge": """model endpoints choice completion refusal starters parameters sandbox archive
         durable index journal record redaction repository stored titles""",
     "data": "events settings errors app kinds modules paths",

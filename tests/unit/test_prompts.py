@@ -33,13 +33,16 @@ def test_long_files_are_shortened_in_the_middle() -> None:
     assert "end" in text
 
 
-def test_a_data_sample_shows_the_head_of_text_and_only_the_size_of_the_rest() -> None:
-    rows = "name,age\n" + "\n".join(f"p{n},{n}" for n in range(1000))
-    text = prompts.data_sample({"people.csv": rows.encode(), "photo.png": b"\x89PNG\0\0"})
-    assert "people.csv" in text
-    assert "p9,9" in text
-    assert "p11,11" not in text
-    assert "photo.png`, 6 bytes" in text
+def test_every_call_that_writes_code_is_told_of_the_attached_files() -> None:
+    said = "- `data/people.csv`: CSV table, 12 bytes"
+    wanted = kind("script")
+    calls = [
+        prompts.plan("x", forced_kind=None, current_plan="", data=said, pictures=(b"jpeg",)),
+        prompts.code("x", wanted, "title: x", files={}, data=said, pictures=(b"jpeg",)),
+        prompts.repair("x", wanted, "title: x", files={}, report="it broke", data=said),
+    ]
+    assert all(said in call.messages[-1].content for call in calls)
+    assert [call.messages[-1].pictures for call in calls] == [(b"jpeg",), (b"jpeg",), ()]
 
 
 def test_a_continuation_ends_with_a_user_message_that_quotes_the_tail() -> None:
