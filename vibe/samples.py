@@ -26,7 +26,7 @@ JSON_WHOLE = 2 << 20
 ROWS, COLUMNS, TABLES, FILES = 10, 30, 8, 20
 CELL = 80
 TEXT_LINE = 200
-BOXED_S = 15.0
+BOXED_S = 10.0
 """How long a box may take over one file; all of them together take at most ALL_S."""
 ALL_S = 40.0
 PICTURE_BYTES = 1 << 20

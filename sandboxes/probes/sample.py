@@ -8,6 +8,7 @@ written, made small, to /work/small/picture.jpg.
 
 import json
 import resource
+import zipfile
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,6 +16,8 @@ ROWS, COLUMNS, TABLES, CELL = 10, 30, 8, 80
 SIDE = 1024
 """Pixels of the longer side of a picture that a model is shown."""
 MEMORY = 500 << 20
+UNPACKED = 200 << 20
+"""Bytes of a workbook's parts together; real ones of that size take minutes to open."""
 SQL_STEPS = 20_000_000
 """What SQLite may do for one question: a second or so."""
 
@@ -41,6 +44,11 @@ def table(name, columns, rows, count):
 def workbook():
     import openpyxl
 
+    with zipfile.ZipFile(FILE) as bundle:
+        # What is read of a member never goes past the size that is declared for it.
+        unpacked = sum(member.file_size for member in bundle.infolist())
+    if unpacked > UNPACKED:
+        raise MemoryError
     # An open file: openpyxl judges a path by its ending, which is not the person's here.
     file = FILE.open("rb")
     book = openpyxl.load_workbook(file, read_only=True, data_only=True, keep_links=False)
