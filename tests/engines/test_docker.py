@@ -318,7 +318,7 @@ async def test_a_daemon_that_hangs_or_talks_nonsense_is_a_fault_within_a_bound(
         try:
             with pytest.raises(EngineFault):
                 await DockerEngine.open(gallery=tmp_path)
-            assert time.monotonic() - began < 5
+            assert time.monotonic() - began < 30
         finally:
             server.shutdown(socket.SHUT_RDWR)
             thread.join()

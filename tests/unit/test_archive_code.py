@@ -123,7 +123,7 @@ def test_a_diff_of_huge_or_binary_files_only_names_them(code: Repository) -> Non
     assert "Large files differ: big" in diff
     assert "inary files" in diff
     assert len(diff) < 500
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from urllib.parse import urlsplit
 
 import httpx
@@ -66,11 +65,9 @@ def test_an_app_with_a_page_is_served_until_it_is_stopped(vibe, tmp_path):
     )
     assert answer.status_code == 200
     assert "<html" in answer.text
-    begun = time.monotonic()
     served.send_signal(signal.SIGINT)
-    assert served.wait(10) == 0
+    assert served.wait(30) == 0
     served.stdout.close()
-    assert time.monotonic() - begun < 5
 
 
 def test_a_build_that_is_interrupted_can_be_resumed(vibe, tmp_path):
