@@ -15,6 +15,17 @@ State = Literal["works", "partly", "broken", "unverified"]
 
 
 @dataclass(frozen=True, slots=True)
+class StepSeen:
+    """One step of a check, and what came of it."""
+
+    step: str
+    """What was done, or what was expected."""
+    passed: bool | None
+    """None: nobody tried it, since an earlier one failed."""
+    seen: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Rung:
     """One rung of the verification ladder for one attempt."""
 
@@ -26,6 +37,10 @@ class Rung:
     evidence: str = ""
     """Text to show on request: output, traceback, response (≤ 8 kB)."""
     seconds: float = 0.0
+    steps: tuple[StepSeen, ...] = ()
+    """A check's."""
+    pictures: tuple[str, ...] = ()
+    """Names in the app's pictures/: a check's one, the page on a desktop and on a phone."""
 
 
 @dataclass(frozen=True, slots=True)

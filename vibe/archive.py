@@ -6,13 +6,13 @@ import fcntl
 import os
 import shutil
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from secrets import token_hex
 
-from vibe import journal, stored
+from vibe import journal, pictures, stored
 from vibe.app import App
 from vibe.durable import PART, part_of, sync_folder, write_whole, writing
 from vibe.errors import NoSuchApp, UserError
@@ -188,6 +188,23 @@ class Archive:
         """Keeps the app's picture (WebP) as thumb.webp."""
         with writing("The picture"):
             write_whole(self._folder(app_id) / "thumb.webp", picture)
+
+    def save_pictures(
+        self, app_id: str, revision: int, attempt: int, content: Sequence[bytes]
+    ) -> Lines:
+        """Keeps what the browser saw of an attempt (WebP); returns a name for each picture, empty
+        for an empty one. Of an app's pictures the oldest go when there are too many."""
+        with writing("The pictures"):
+            return pictures.save(self._folder(app_id) / "pictures", revision, attempt, content)
+
+    def picture(self, app_id: str, name: str) -> bytes | None:
+        """One of the app's pictures by its name; None when it is not kept (any more)."""
+        return pictures.read(self._folder(app_id) / "pictures", name)
+
+    def keep_pictures(self, app_id: str, revision: int, attempts: Collection[int]) -> None:
+        """Removes the pictures of a revision's other attempts."""
+        with writing("The pictures"):
+            pictures.keep_only(self._folder(app_id) / "pictures", revision, attempts)
 
     def results(self, app_id: str) -> Files:
         """The files the program wrote, by name."""

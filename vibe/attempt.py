@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -194,6 +194,11 @@ async def _examined(
     message = f"{request.words.strip()}\n\nrevision {request.revision}, attempt {number}"
     commit = await asyncio.to_thread(bench.archive.commit, request.app_id, content, message)
     emit(FilesWritten(files={path: len(data) for path, data in content.items()}, commit=commit))
+
+    async def keep(pictures: Sequence[bytes]) -> list[str]:
+        save = bench.archive.save_pictures
+        return await asyncio.to_thread(save, request.app_id, request.revision, number, pictures)
+
     examination = await examine(
         kind(plan.kind),
         files,
@@ -204,6 +209,7 @@ async def _examined(
         limits=bench.budget.limits,
         eyes=eyes,
         emit=emit,
+        keep=keep,
     )
     return Attempt(number, files, commit, examination, plan.packages)
 

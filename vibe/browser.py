@@ -17,6 +17,7 @@ from vibe.plan import Check
 from vibe.running import Running
 from vibe.sandbox.engine import Box, BoxSpec, Engine, Outcome, Stream
 from vibe.settings import SANDBOXES
+from vibe.webp import still
 
 JOBS, OFFERS = 9001, 9002
 """The driver's ports in the browser box; see sandboxes/probes/browser/__main__.py."""
@@ -27,7 +28,9 @@ ANSWER_BYTES = 16 << 20
 LOOK_S = 60.0
 """How long one look may take; checks come first, then the controls."""
 CONTROLS_S = 8.0
-PICTURE_BYTES = 1 << 20
+PICTURE_BYTES, PICTURE_SIZE = 1 << 19, (640, 640)
+CHECK_BYTES, CHECK_SIZE = 48 << 10, (480, 300)
+"""Bytes, and width and height, that a picture may have."""
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
@@ -40,6 +43,10 @@ class CheckSeen:
     steps: tuple[str, ...]
     why: str = ""
     """Expected and actual, when it failed."""
+    seen: tuple[str, ...] = ()
+    """What each step showed that held, in their order."""
+    picture: bytes = b""
+    """The page at its end: WebP, at most CHECK_SIZE; empty when there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -342,7 +349,14 @@ def _check(check: Check, found: dict[str, Any] | None) -> CheckSeen:
     if found is None:
         return CheckSeen(check.name, False, (), "there was no time left to try it")
     steps = tuple(_text(step) for step in found.get("steps") or [])[:30]
-    return CheckSeen(check.name, found.get("passed") is True, steps, _text(found.get("why")))
+    return CheckSeen(
+        check.name,
+        found.get("passed") is True,
+        steps,
+        _text(found.get("why")),
+        tuple(text[:300] for text in _texts(found, "seen")),
+        _picture(found.get("picture"), CHECK_BYTES, CHECK_SIZE),
+    )
 
 
 def _dicts(answer: dict[str, Any], name: str) -> list[dict[str, Any]]:
@@ -364,12 +378,14 @@ def _number(value: object) -> int:
     return value if isinstance(value, int) else 0
 
 
-def _picture(value: object) -> bytes:
-    """A WebP picture's bytes; b"" for anything else."""
-    if not isinstance(value, str) or len(value) > PICTURE_BYTES:
+def _picture(
+    value: object, most: int = PICTURE_BYTES, size: tuple[int, int] = PICTURE_SIZE
+) -> bytes:
+    """A WebP picture's bytes; b"" for anything else, and for one that is larger than promised."""
+    if not isinstance(value, str) or len(value) > most * 4 // 3 + 4:
         return b""
     try:
         data = base64.b64decode(value, validate=True)
     except (binascii.Error, ValueError):
         return b""
-    return data if data[:4] == b"RIFF" and data[8:12] == b"WEBP" else b""
+    return still(data, size)

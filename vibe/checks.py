@@ -11,7 +11,7 @@ from vibe.browser import Eyes, Seen
 from vibe.errors import BoxLost
 from vibe.kinds import Kind
 from vibe.ladder import ADVICE, Ladder, probe
-from vibe.looking import look
+from vibe.looking import Keep, look
 from vibe.modules import package_of
 from vibe.plan import Plan
 from vibe.running import Emit, NotServing, Running, how_it_ended, open_box, serve
@@ -62,8 +62,10 @@ async def examine(
     limits: Limits,
     eyes: Eyes | None,
     emit: Emit,
+    keep: Keep | None = None,
 ) -> Examination:
-    """Runs one attempt in a fresh box, and looks at it with `eyes` when it has a page.
+    """Runs one attempt in a fresh box, and looks at it with `eyes` when it has a page; `keep` gets
+    the pictures.
 
     Raises EngineFault when the box, not the app, failed.
     """
@@ -86,7 +88,7 @@ async def examine(
                 running = await _serving(ladder, box, kind, limits)
                 runs = running is not None
                 if running is not None and eyes is not None:
-                    seen = await look(ladder, kind, running, eyes, plan, data)
+                    seen = await look(ladder, kind, running, eyes, plan, data, keep)
                     fatal = {r.name for r in ladder.rungs if not r.passed} & {"renders", "alive"}
                     runs = not fatal
             else:

@@ -108,13 +108,19 @@ class Stage(Event):
 
 @dataclass(frozen=True, slots=True)
 class RungDone(Event):
-    """One rung of the ladder passed or failed, with its evidence."""
+    """One rung of the ladder passed or failed, with its evidence.
+
+    `steps` are a check's: `step`, `passed` (null: not tried) and `seen`. `pictures` are names in
+    the app's pictures/, which may be gone from there; older transcripts have neither.
+    """
 
     name: str
     passed: bool
     sentence: str
     evidence: str
     seconds: float
+    steps: list[dict[str, Any]] = field(default_factory=list)
+    pictures: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

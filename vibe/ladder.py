@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import time
 from typing import Any
 
-from vibe.app import Rung
+from vibe.app import Rung, StepSeen
 from vibe.events import RungDone, Stage
 from vibe.running import Emit
 from vibe.sandbox.engine import Box
@@ -30,10 +31,19 @@ class Ladder:
         self._since = time.monotonic()
         self.emit(Stage(name=name, sentence=sentence))
 
-    def done(self, name: str, passed: bool, sentence: str, evidence: str = "") -> bool:
+    def done(
+        self,
+        name: str,
+        passed: bool,
+        sentence: str,
+        evidence: str = "",
+        *,
+        steps: tuple[StepSeen, ...] = (),
+        pictures: tuple[str, ...] = (),
+    ) -> bool:
         seconds = round(time.monotonic() - self._since, 3)
         self._since = time.monotonic()
-        rung = Rung(name, passed, sentence, evidence[-EVIDENCE:], seconds)
+        rung = Rung(name, passed, sentence, evidence[-EVIDENCE:], seconds, steps, pictures)
         self.rungs.append(rung)
         self.emit(
             RungDone(
@@ -42,6 +52,8 @@ class Ladder:
                 sentence=sentence,
                 evidence=rung.evidence,
                 seconds=seconds,
+                steps=[dataclasses.asdict(step) for step in steps],
+                pictures=[name for name in pictures if name],
             )
         )
         return passed

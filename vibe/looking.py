@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from vibe.browser import CheckSeen, Eyes, Seen
 from vibe.errors import BoxLost, EngineFault
 from vibe.events import Notice
+from vibe.evidence import steps_seen
 from vibe.kinds import Kind
 from vibe.ladder import ADVICE, Ladder, probe
 from vibe.plan import Check, Plan
 from vibe.running import Running, how_it_ended
 
+Keep = Callable[[Sequence[bytes]], Awaitable[list[str]]]
+"""Puts pictures away and gives their names, empty for an empty one."""
 PHONE = 390
 """Pixels of the phone that pages are also looked at with."""
 IDLE_WORDS = re.compile(
@@ -33,8 +36,10 @@ async def look(
     eyes: Eyes,
     plan: Plan,
     files: Mapping[str, bytes],
+    keep: Keep | None = None,
 ) -> Seen | None:
-    """Climbs the browser's rungs; None when there was no browser to look with."""
+    """Climbs the browser's rungs; None when there was no browser to look with. `keep` puts
+    pictures away and gives their names."""
     ladder.stage("checks", "Using it in a browser.")
     # What one visitor of a server does, the next one sees; pages and Streamlit's sessions are apart
     alone = kind.name not in ("web", "streamlit")
@@ -46,7 +51,9 @@ async def look(
     except EngineFault as fault:
         ladder.emit(Notice(text=f"Nobody looked at it: {fault.message}"))
         return None
-    if not _renders(ladder, seen, running):
+    taken = [seen.desktop, seen.phone, *(check.picture for check in seen.checks)]
+    names = await keep(taken) if keep else [""] * len(taken)
+    if not _renders(ladder, seen, running, (names[0], names[1])):
         return seen
     if running.command.done():
         sentence = f"It ends while it is used: {how_it_ended(running.command.result())}."
@@ -62,25 +69,26 @@ async def look(
     )
     if kind.name == "flask":
         await _routes(ladder, kind, running)
-    for check, found in zip(plan.checks, seen.checks, strict=True):
-        _check(ladder, check, found)
+    for check, found, name in zip(plan.checks, seen.checks, names[2:], strict=True):
+        _check(ladder, check, found, name)
     return seen
 
 
-def _renders(ladder: Ladder, seen: Seen, running: Running) -> bool:
+def _renders(ladder: Ladder, seen: Seen, running: Running, pictures: tuple[str, str]) -> bool:
     said = "\n".join((*seen.errors, *seen.console, *seen.failed))
     if seen.fault:
         sentence = f"The page can't be used: {seen.fault}."
         return ladder.done("renders", False, sentence, said or running.printed.tail)
     if not seen_something(seen):
-        return ladder.done("renders", False, "The page is blank.", said)
+        return ladder.done("renders", False, "The page is blank.", said, pictures=pictures)
     if seen.blank:
         sentence = "The page looks blank: all of it has one colour, though there is text in it."
-        return ladder.done("renders", False, sentence, said)
+        return ladder.done("renders", False, sentence, said, pictures=pictures)
     if seen.width > PHONE + 10:
         text = f"On a phone it is {seen.width} pixels wide, so it must be scrolled sideways."
         ladder.emit(Notice(text=text))
-    return ladder.done("renders", True, f"The page shows {seen.visible} elements.")
+    sentence = f"The page shows {seen.visible} elements."
+    return ladder.done("renders", True, sentence, pictures=pictures)
 
 
 def _errors(ladder: Ladder, seen: Seen, running: Running) -> None:
@@ -119,10 +127,17 @@ async def _routes(ladder: Ladder, kind: Kind, running: Running) -> None:
     ladder.done("routes", False, f"The page {first['path']}{where} answers {said}.", evidence)
 
 
-def _check(ladder: Ladder, check: Check, found: CheckSeen) -> None:
+def _check(ladder: Ladder, check: Check, found: CheckSeen, picture: str) -> None:
     name = ADVICE if proves_nothing(check) else "check"
     sentence = check.name if found.passed else f"{check.name}: {found.why}"
-    ladder.done(name, found.passed, sentence[:600], "\n".join((*found.steps, found.why)))
+    ladder.done(
+        name,
+        found.passed,
+        sentence[:600],
+        "\n".join((*found.steps, found.why)),
+        steps=steps_seen(check, found),
+        pictures=(picture,),
+    )
 
 
 def proves_nothing(check: Check) -> bool:

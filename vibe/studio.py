@@ -356,6 +356,8 @@ class Studio:
         await asyncio.to_thread(self.archive.save, record)
         if best.examination.picture:
             await asyncio.to_thread(self.archive.save_thumb, app.id, best.examination.picture)
+        last_two_and_best = {built.attempts - 1, built.attempts, best.number}
+        await asyncio.to_thread(self.archive.keep_pictures, app.id, revision, last_two_and_best)
         if built.running is not None:
             await self.previews.show(app.id, revision, built.running)
         if runs:

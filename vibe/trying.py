@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Mapping
 
+from vibe.app import StepSeen
 from vibe.kinds import Kind
 from vibe.ladder import ADVICE, Ladder
 from vibe.plan import Check, Plan
@@ -72,23 +73,33 @@ async def _check(ladder: Ladder, box: Box, kind: Kind, check: Check, limits: Lim
     )
     text = outcome.stdout.decode("utf-8", "replace")
     faults = []
+    command = " ".join([*kind.argv(), *check.args])
     expected = 0 if check.exit is None else check.exit
     if outcome.exit_code != expected:
         faults.append(f"expected exit code {expected}, but {how_it_ended(outcome)}")
     elif expected and _TRACEBACK in _errors(outcome):
         faults.append("it crashes with a traceback instead of a clear line")
+    ended = how_it_ended(outcome)
+    steps = [StepSeen(f"Run `{command}`, for exit code {expected}", not faults, ended)]
     missed = await _unmatched(box, check.stdout, text)
+    printed = " / ".join(line.strip() for line in text.splitlines() if line.strip())[-200:]
+    for pattern in check.stdout:
+        held = pattern not in missed
+        said = "it is in the output" if held else f"it printed: {printed or 'nothing'}"
+        steps.append(StepSeen(f"Print {pattern!r}", held, said))
     faults += [f"expected {pattern!r} in the output" for pattern in missed]
     if check.files:
         written = (await box.export()).files
         faults += [f"expected the file {name}" for name in check.files if name not in written]
+        for name in check.files:
+            said = f"{len(written[name]):,} bytes" if name in written else "it is not there"
+            steps.append(StepSeen(f"Write the file {name}", name in written, said))
     name = "check" if check.stdout or check.files or check.exit else ADVICE
     if not faults:
-        ladder.done(name, True, check.name)
+        ladder.done(name, True, check.name, steps=tuple(steps))
         return
-    command = " ".join([*kind.argv(), *check.args])
     evidence = f"$ {command}\n{text[-3000:]}\n{_errors(outcome)[-2000:]}\n" + "\n".join(faults)
-    ladder.done(name, False, f"{check.name}: {faults[0]}", evidence)
+    ladder.done(name, False, f"{check.name}: {faults[0]}", evidence, steps=tuple(steps))
 
 
 async def _unmatched(box: Box, patterns: tuple[str, ...], text: str) -> tuple[str, ...]:

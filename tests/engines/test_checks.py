@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
+from io import BytesIO
 from pathlib import Path
 
 import docker
 import pytest
+from PIL import Image
 
 from vibe.browser import Eyes
 from vibe.checks import Examination, examine
-from vibe.events import Event
+from vibe.events import Event, RungDone, from_json, to_json
 from vibe.kinds import kind
 from vibe.plan import Plan, read_plan
 from vibe.sandbox.docker import DockerEngine
@@ -31,6 +33,7 @@ class Workshop:
         self.engine = engine
         self.eyes = eyes
         self.told: list[Event] = []
+        self.kept: dict[str, bytes] = {}
         self.plan = Plan("Test", "web", "", (), ())
 
     async def examine(
@@ -49,10 +52,16 @@ class Workshop:
             limits=Limits(run_s=10.0),
             eyes=self.eyes,
             emit=self.told.append,
+            keep=self.keep,
         )
         if found.running:
             await found.running.stop()
         return found
+
+    async def keep(self, pictures: Sequence[bytes]) -> list[str]:
+        names = [str(len(self.kept) + number) for number in range(len(pictures))]
+        self.kept.update(zip(names, pictures, strict=True))
+        return names
 
     async def page(self, body: str, checks: str = "[]") -> Examination:
         return await self.examine({"index.html": PAGE.replace("{body}", body)}, checks=checks)
@@ -121,6 +130,47 @@ async def test_the_page_is_seen_on_a_desktop_and_on_a_phone(workshop: Workshop) 
     assert not found.failed
     assert found.picture.startswith(b"RIFF")
     assert any("scrolled sideways" in getattr(event, "text", "") for event in workshop.told)
+
+
+async def test_each_check_comes_with_its_steps_what_was_seen_and_a_picture(
+    workshop: Workshop,
+) -> None:
+    body = "<input aria-label='Name'><button onclick=\"title.id = 'x'\">Go</button>"
+    checks = (
+        "[{name: Holds, steps: [{fill: {field: Name, with: Ada}}, {see: Hello}]},"
+        " {name: Fails, steps: [{see: Goodbye}, {click: Go}]}]"
+    )
+    found = await workshop.page(body, checks=checks)
+    holds, fails = (r for r in found.rungs if r.name == "check")
+    assert [(s.step, s.passed, s.seen) for s in holds.steps] == [
+        ("Fill 'Name' with 'Ada'", True, "it holds 'Ada'"),
+        ("See 'Hello'", True, "Hello there"),
+    ]
+    assert [(s.step, s.passed) for s in fails.steps] == [
+        ("See 'Goodbye'", False),
+        ("Click 'Go'", None),
+    ]
+    assert "the page says Test / Hello there" in fails.steps[0].seen
+    renders = next(r for r in found.rungs if r.name == "renders")
+    shapes = [Image.open(BytesIO(workshop.kept[name])).size for r in (renders, holds, fails)
+              for name in r.pictures]  # fmt: skip
+    assert shapes == [(640, 400), (195, 422), (480, 300), (480, 300)]
+    told = [event for event in workshop.told if isinstance(event, RungDone) and event.steps]
+    assert [from_json(to_json(event)) for event in told] == told
+    assert told[1].steps[1] == {"step": "Click 'Go'", "passed": None, "seen": ""}
+
+
+async def test_a_scripts_check_comes_with_what_was_expected_and_what_was_seen(
+    workshop: Workshop,
+) -> None:
+    checks = "[{name: Adds, args: '2 3', stdout: ['5', 'six']}]"
+    found = await workshop.examine({"main.py": "print('the sum is 5')"}, "script", checks)
+    [check] = [r for r in found.rungs if r.name == "check"]
+    assert [(s.step, s.passed, s.seen) for s in check.steps] == [
+        ("Run `python main.py 2 3`, for exit code 0", True, "it exited without an error"),
+        ("Print '5'", True, "it is in the output"),
+        ("Print 'six'", False, "it printed: the sum is 5"),
+    ]
 
 
 async def test_a_button_that_does_nothing_is_found(workshop: Workshop) -> None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from streamlit.testing.v1 import AppTest
 
 from tests.ui.conftest import made, texts, until
+from tests.unit.test_pictures import webp
 from vibe import events as ev
 from vibe.starters import all_starters
 from vibe.ui.bridge import Bridge
@@ -83,6 +84,51 @@ def test_a_finished_app_shows_its_story_and_its_code(vibe: Bridge, screen: Scree
     assert "print('one')" in [code.value for code in page.code][-1]
     page.get_by_key("view").set_value("logs").run()
     assert page.code[-1].value.strip() == "one"
+
+
+def test_each_attempts_checks_are_shown_with_steps_and_picture(
+    vibe: Bridge, screen: Screen
+) -> None:
+    app = vibe.archive.create("a page", kind="web", model="m")
+    [picture] = vibe.archive.save_pictures(app.id, 1, 2, [webp()])
+
+    def attempt(number: int, *rungs: ev.RungDone) -> list[ev.Event]:
+        return [ev.AttemptStarted(revision=1, attempt=number, reason="a try"), *rungs]
+
+    steps = [
+        {"step": "Click *Go*", "passed": True, "seen": "done"},
+        {"step": "See '5'", "passed": False, "seen": "expected to see '5'; the page says :red[4]"},
+        {"step": "Reload the page", "passed": None, "seen": ""},
+        "from another hand",
+    ]
+    gone = ["r1-1-1-00000000.webp"]
+    vibe.archive.append(
+        app.id,
+        [
+            ev.Requested(revision=1, text="a page", kind="web", model="m", autonomy="fix"),
+            *attempt(1, ev.RungDone("check", True, "Older check", "", 0.1, [], gone)),
+            *attempt(2, ev.RungDone("check", False, "Adds: no", "", 0.1, steps, [picture])),
+            ev.Finished(status="failed", sentence="It does not add."),
+        ],
+        sync=True,
+    )
+    vibe.archive.save(replace(app, status="failed"))
+    page = screen(app=app.id)
+    page.get_by_key("view").set_value("checks").run()
+    assert not page.exception
+    shown = texts(page)
+    assert "0 of 1 check passed." in shown
+    for words in (
+        plain("Click *Go*"),
+        plain("the page says :red[4]"),
+        "Not tried: Reload the page",
+    ):
+        assert words in shown
+    [image] = page.get("image") or page.get("imgs")
+    assert "Adds: no" in image.proto.imgs[0].alt
+    page.selectbox[0].select("r1 · attempt 1").run()
+    assert "Older check" in texts(page)
+    assert "Its picture is no longer kept." in texts(page)
 
 
 def test_two_revisions_are_compared_and_the_first_can_come_back(

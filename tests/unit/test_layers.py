@@ -18,12 +18,12 @@ LAYERS = {
     "services": """studio previews opening listening gateway headers hosts relay upstream export
         transcript passages requirements doctor setup""",
     "core": """loop attempt plan outline steps reply claims edits fences joining naming diagnosis
-        fixes
+        evidence fixes
         plan_checks repairs checks ladder looking trying text_faults browser running verdict writing
         budget keeping narration prompts samples""",
     "edge": """model endpoints choice completion refusal starters parameters sandbox archive
-        durable index journal record redaction repository stored titles""",
-    "data": "events settings errors app kinds modules paths",
+        durable index journal pictures record redaction repository stored titles""",
+    "data": "events settings errors app kinds modules paths webp",
 }
 """From top to bottom, as in the design; a package stands for all that is in it."""
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vibe import events as ev
-from vibe.app import Rung
+from vibe.app import Rung, StepSeen
 from vibe.fences import blocks, tidy
 
 OUTPUT_PIECES = 2000
@@ -59,6 +59,8 @@ class Attempt:
     stages: list[ev.Stage] = field(default_factory=list)
     """The ones that check something."""
     rungs: list[Rung] = field(default_factory=list)
+    examined: int = 0
+    """Rungs that were climbed before a rule mended the code."""
     fixes: list[str] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
     engine: str = ""
@@ -186,9 +188,18 @@ def _fold_attempt(attempt: Attempt, event: ev.Event) -> None:
     match event:
         case ev.FilesWritten():
             attempt.files, attempt.commit = event.files, event.commit
+            attempt.examined = len(attempt.rungs)
         case ev.RungDone():
             attempt.rungs.append(
-                Rung(event.name, event.passed, event.sentence, event.evidence, event.seconds)
+                Rung(
+                    event.name,
+                    event.passed,
+                    event.sentence,
+                    event.evidence,
+                    event.seconds,
+                    _steps(event.steps),
+                    tuple(map(str, event.pictures)),
+                )
             )
         case ev.Fixed():
             attempt.fixes.append(event.sentence)
@@ -202,6 +213,19 @@ def _fold_attempt(attempt: Attempt, event: ev.Event) -> None:
             attempt.report = event.report
         case ev.AttemptEnded():
             attempt.ended = event
+
+
+def _steps(told: list[Any]) -> tuple[StepSeen, ...]:
+    """A check's steps, from a transcript that may have been written by hand."""
+    return tuple(
+        StepSeen(
+            str(step.get("step", "")),
+            passed if isinstance(passed := step.get("passed"), bool) else None,
+            str(step.get("seen", "")),
+        )
+        for step in told
+        if isinstance(step, dict)
+    )
 
 
 def drafts(reply: str) -> list[Draft]:

@@ -1,4 +1,4 @@
-"""The right side of the Build page: Preview (or Run), Code, Changes, Logs and Results."""
+"""The right side of the Build page: Preview (or Run), Code, Changes, Checks, Logs and Results."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import streamlit as st
 
 from vibe.app import App
 from vibe.kinds import kinds
+from vibe.ui import evidence
 from vibe.ui.asking import ask, show_problem
 from vibe.ui.bridge import Bridge
 from vibe.ui.following import TICK_S, story_of
@@ -27,6 +28,7 @@ def draw(bridge: Bridge, app: App, *, building: bool) -> None:
         "preview": _run if script else _preview,
         "code": _code,
         "changes": _changes,
+        "checks": evidence.draw,
         "logs": _logs,
         "results": _results,
     }

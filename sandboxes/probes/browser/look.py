@@ -152,6 +152,33 @@ class Looks:
         await visit.settle(30, 200)
         result["seconds"]["phone"] = round(time.monotonic() - since, 3)
 
+    async def _steps(self, visit, check, fresh, done, showed):
+        """Does a check's steps, noting each before it is done and what it showed after; gives why
+        one failed, or nothing."""
+        try:
+            if not fresh and (not check["steps"] or check["steps"][0][0] != "open"):
+                await visit.open()
+            for word, value in check["steps"]:
+                done.append(f"{word}: {value}")
+                showed.append(await step(visit, word, value))
+        except StepFailed as failure:
+            return str(failure)
+        except Hangs as hangs:
+            visit.hung = True
+            return f"the page hangs: {hangs}"
+        except Error as error:
+            return self._why(visit, error)
+        except (ValueError, KeyError, TypeError) as error:
+            return f"the step can't be read: {error}"
+        return ""
+
+    async def _small(self, visit):
+        """The page as a check leaves it; None when it can't be taken, which is no fault."""
+        with contextlib.suppress(Error, TimeoutError):
+            async with asyncio.timeout(3), Camera(visit.page) as camera:
+                return await camera.small()
+        return None
+
     async def check(self, job, check, seen, fresh=None):
         """One check on a fresh page, so that none depends on what another left behind; `fresh` is
         one that is open."""
@@ -159,22 +186,12 @@ class Looks:
         visit = fresh
         if not fresh:
             visit = await self.visit(job, seen if job["shared"] else None)
-        done = []
-        why = ""
+        done, showed = [], []
+        why, picture = "", None
         try:
-            if not fresh and (not check["steps"] or check["steps"][0][0] != "open"):
-                await visit.open()
-            for word, value in check["steps"]:
-                done.append(f"{word}: {value}")
-                await step(visit, word, value)
-        except StepFailed as failure:
-            why = str(failure)
-        except Hangs as hangs:
-            why = f"the page hangs: {hangs}"
-        except Error as error:
-            why = self._why(visit, error)
-        except (ValueError, KeyError, TypeError) as error:
-            why = f"the step can't be read: {error}"
+            why = await self._steps(visit, check, fresh, done, showed)
+            if not visit.hung:
+                picture = await self._small(visit)
         finally:
             if visit is not seen:
                 for name in ("console", "errors", "failed", "notes"):
@@ -186,5 +203,7 @@ class Looks:
             "passed": not why,
             "steps": done,
             "why": why[:1200],
+            "seen": showed,
+            "picture": picture,
             "seconds": round(time.monotonic() - since, 3),
         }

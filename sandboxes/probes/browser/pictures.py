@@ -4,6 +4,8 @@ import base64
 import zlib
 
 DESKTOP, PHONE = (1280, 800), (390, 844)
+CHECK_WIDTH, CHECK_BYTES = 480, 40_000
+"""What the picture at a check's end may take; vibe/browser.py refuses larger ones."""
 
 
 class Camera:
@@ -24,10 +26,20 @@ class Camera:
         """The picture in Base64."""
         return await self._clip((0, 0, *size), scale=scale, kind=kind)
 
-    async def _clip(self, place, *, scale=1.0, kind="png"):
+    async def small(self):
+        """The desktop page at CHECK_WIDTH, in Base64; None when it can't be had in CHECK_BYTES."""
+        scale = CHECK_WIDTH / DESKTOP[0]
+        for quality in (60, 25):
+            place = (0, 0, *DESKTOP)
+            taken = await self._clip(place, scale=scale, kind="webp", quality=quality)
+            if len(taken) * 3 // 4 <= CHECK_BYTES:
+                return taken
+        return None
+
+    async def _clip(self, place, *, scale=1.0, kind="png", quality=70):
         options = {"format": kind, "optimizeForSpeed": kind == "png"}
         if kind == "webp":
-            options["quality"] = 70
+            options["quality"] = quality
         clip = dict(zip(("x", "y", "width", "height"), place, strict=True)) | {"scale": scale}
         answer = await self.session.send("Page.captureScreenshot", {**options, "clip": clip})
         return answer["data"]

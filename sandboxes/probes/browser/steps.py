@@ -69,8 +69,9 @@ def near(wanted, text):
 
 
 async def step(visit, word, value):
-    """Does one step. Raises StepFailed, and ValueError when its value can't be read."""
-    await WORDS[word](visit, value)
+    """Does one step and gives what it showed. Raises StepFailed, and ValueError when its value
+    can't be read."""
+    return await WORDS[word](visit, value) or "done"
 
 
 async def awaited(visit, call, *values):
@@ -97,6 +98,7 @@ async def open_(visit, path):
     path = path if path.startswith("/") else "/" + path
     visit.asked_for.add(path)
     await visit.open(path)
+    return f"a page called {short(await visit.page.title(), 100)!r}"
 
 
 async def reload(visit, _):
@@ -115,7 +117,8 @@ async def see(visit, wanted):
         with contextlib.suppress(Error):
             text = "\n".join([await visit.text(), *visit.said])
         if shows(wanted, text):
-            return
+            lines = [line for line in text.splitlines() if shows(wanted, line)]
+            return short(min(lines, key=len), 200) if lines else near(wanted, text)
         if time.monotonic() > deadline and not rested:
             rested = True  # a page that is still at work on a busy machine gets its time
             await visit.settle(200, 2000)
@@ -131,6 +134,7 @@ async def not_see(visit, unwanted):
         if time.monotonic() > deadline:
             raise StepFailed(f"expected not to see {unwanted!r}, but it is there")
         await asyncio.sleep(0.1)
+    return "it is not there"
 
 
 async def click(visit, name):
@@ -177,6 +181,10 @@ async def fill(visit, value):
     except Error as error:
         raise StepFailed(f"could not fill {name!r} with {text!r}: {first_line(error)}") from error
     await visit.settle()
+    with contextlib.suppress(Error):  # it may be gone by now
+        if isinstance(now := await visit.within(found.evaluate("e => e.value")), str):
+            return f"it holds {short(now, 100)!r}"
+    return "done"
 
 
 async def slide(thumb, text):
@@ -282,7 +290,7 @@ async def download(visit, name):
     await click(visit, name)
     for _ in range(30):
         if len(visit.downloads) > before:
-            return
+            return f"it gave {short(visit.downloads[-1], 100)!r}"
         await asyncio.sleep(0.1)
     raise StepFailed(f"clicking {name!r} started no download")
 

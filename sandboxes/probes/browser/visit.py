@@ -46,7 +46,7 @@ class Visit:
         self.said, self.downloads = [], []
         self.asked_for = set()  # pages that a check opens, maybe to see that they are not there
         self.files = {}
-        self.crashed = False
+        self.crashed = self.hung = False
         self.loads = 0
         self.windows = 0
         self.streamlit = False
