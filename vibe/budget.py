@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -9,6 +10,8 @@ from dataclasses import replace
 from vibe.app import Spent
 from vibe.model import ReplyEnd
 from vibe.settings import Limits
+
+_DATE = re.compile(r"[-@:]\d{4}[\d-]*$")
 
 
 class OverBudget(Exception):
@@ -52,16 +55,23 @@ class Budget:
 
     def add(self, end: ReplyEnd) -> float | None:
         """Counts one model call; what it cost, None when the model's price is not known."""
-        price = self._prices.get(end.model)
-        cost = None
-        if price is not None:
-            tokens = (end.prompt_tokens, end.completion_tokens)
-            cost = (tokens[0] * price["prompt"] + tokens[1] * price["completion"]) / 1e6
+        money = cost(self._prices, end)
         self._spent = replace(
             self._spent,
             calls=self._spent.calls + 1,
             prompt_tokens=self._spent.prompt_tokens + end.prompt_tokens,
             completion_tokens=self._spent.completion_tokens + end.completion_tokens,
-            money=self._spent.money if cost is None else (self._spent.money or 0.0) + cost,
+            money=self._spent.money if money is None else (self._spent.money or 0.0) + money,
         )
-        return cost
+        return money
+
+
+def cost(prices: Mapping[str, Mapping[str, float]], end: ReplyEnd) -> float | None:
+    """What one model call cost; None when its model has no price.
+
+    Endpoints answer with a dated name (`name-2025-08-06`) for a plain one: the plain one's price
+    holds for it."""
+    price = prices.get(end.model) or prices.get(_DATE.sub("", end.model))
+    if price is None:
+        return None
+    return (end.prompt_tokens * price["prompt"] + end.completion_tokens * price["completion"]) / 1e6

@@ -11,6 +11,8 @@ from pathlib import Path
 
 from vibe import __version__, commands, settings
 from vibe import gallery_commands as gallery
+from vibe import upkeep_commands as upkeep
+from vibe.disk import PARTS
 from vibe.errors import EngineFault, UserError, VibeError
 from vibe.settings import Settings
 from vibe.ui.words import clean
@@ -100,4 +102,10 @@ def parser() -> argparse.ArgumentParser:
     add("purge", "Delete a discarded app for good.", gallery.purge, app=True)
     doctor = add("doctor", "Examine what Vibe stands on.", commands.doctor)
     doctor.add_argument("--json", action="store_true")
+    models = add("models", "Show the model of each role, and what it costs.", upkeep.models)
+    models.add_argument("--test", action="store_true", help="make a small call to each")
+    models.add_argument("--json", action="store_true")
+    clean_ = add("clean", "Show what could go from the disk, and remove it.", upkeep.clean_up)
+    clean_.add_argument("part", metavar="PART", nargs="?", choices=PARTS, help=", ".join(PARTS))
+    clean_.add_argument("--yes", action="store_true", help="don't ask")
     return root

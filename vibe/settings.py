@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from fnmatch import fnmatch
+from math import isfinite
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,6 +21,25 @@ TEMPLATES = ROOT / "templates"
 SANDBOXES = ROOT / "sandboxes"
 
 Autonomy = Literal["ask", "fix", "free"]
+ROLES: tuple[Literal["plan", "code", "repair", "stronger"], ...] = (
+    "plan",
+    "code",
+    "repair",
+    "stronger",
+)
+
+VARIABLES = {
+    "gallery": "VIBE_GALLERY",
+    "host": "VIBE_HOST",
+    "port": "VIBE_PORT",
+    "url": "VIBE_URL",
+    "preview_url": "VIBE_PREVIEW_URL",
+    "model": "VIBE_MODEL",
+    "autonomy": "VIBE_AUTONOMY",
+    "base_url": "OPENAI_BASE_URL",
+    "api_key": "OPENAI_API_KEY",
+}
+"""Setting → the environment variable that beats the settings file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +103,9 @@ class Settings:
     pictures: tuple[str, ...] = PICTURES
     """Names of models that are shown attached pictures; `*` stands for anything."""
     expiry_days: int = 30
+    """Days after its last use until an app that isn't kept goes to the trash; 0: never."""
+    trash_days: int = 7
+    """Days that a discarded app can be brought back; 0: until someone deletes it."""
     limits: Limits = field(default_factory=Limits)
 
     def takes_pictures(self, model: str) -> bool:
@@ -106,9 +129,9 @@ def default_gallery() -> Path:
     return platformdirs.user_data_path("vibe") / "gallery"
 
 
-def settings_file() -> Path:
+def settings_file(environ: Mapping[str, str] = os.environ) -> Path:
     """Where the settings file is looked for: VIBE_SETTINGS, else the user's config directory."""
-    named = os.environ.get("VIBE_SETTINGS")
+    named = environ.get("VIBE_SETTINGS")
     return Path(named) if named else platformdirs.user_config_path("vibe") / "settings.yaml"
 
 
@@ -117,26 +140,20 @@ def load(environ: Mapping[str, str] = os.environ, **overrides: Any) -> Settings:
 
     Raises UserError naming the place of a value that can't be used.
     """
-    path = Path(environ["VIBE_SETTINGS"]) if "VIBE_SETTINGS" in environ else settings_file()
-    values = _from_file(path)
-    for key, name in (
-        ("gallery", "VIBE_GALLERY"),
-        ("host", "VIBE_HOST"),
-        ("port", "VIBE_PORT"),
-        ("url", "VIBE_URL"),
-        ("preview_url", "VIBE_PREVIEW_URL"),
-        ("model", "VIBE_MODEL"),
-        ("autonomy", "VIBE_AUTONOMY"),
-        ("base_url", "OPENAI_BASE_URL"),
-        ("api_key", "OPENAI_API_KEY"),
-    ):
-        if environ.get(name):
-            values[key] = environ[name]
+    values = from_file(settings_file(environ))
+    values |= {name: environ[variable] for name, variable in from_environment(environ).items()}
     values |= {key: value for key, value in overrides.items() if value is not None}
-    return _checked(values)
+    return checked(values)
 
 
-def _from_file(path: Path) -> dict[str, Any]:
+def from_environment(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """The settings that the environment gives, each with its variable."""
+    return {name: variable for name, variable in VARIABLES.items() if environ.get(variable)}
+
+
+def from_file(path: Path) -> dict[str, Any]:
+    """The values in a settings file, not yet checked; none when there is no file. Raises UserError
+    when it can't be read, or has a setting that Vibe doesn't know."""
     try:
         data = yaml.safe_load(path.read_text("utf-8"))
     except FileNotFoundError:
@@ -154,20 +171,28 @@ def _from_file(path: Path) -> dict[str, Any]:
     return data
 
 
-def _checked(values: dict[str, Any]) -> Settings:
+def checked(values: dict[str, Any]) -> Settings:
+    """The settings with these values. Raises UserError naming one that can't be used."""
     try:
         if "gallery" in values:
             values["gallery"] = Path(values["gallery"]).expanduser().absolute()
-        for name in ("port", "expiry_days"):
+        for name in ("port", "expiry_days", "trash_days"):
             if name in values:
                 values[name] = int(values[name])
+                if values[name] < 0:
+                    raise ValueError(f"`{name}` is less than nothing")
         if "pictures" in values:
             values["pictures"] = tuple(str(name) for name in values["pictures"])
         if "limits" in values:
-            values["limits"] = replace(Limits(), **values["limits"])
-        for prices in values.get("prices", {}).values():
+            values["limits"] = _limits(values["limits"])
+        for model, prices in values.get("prices", {}).items():
             if not {"prompt", "completion"} == set(prices):
                 raise ValueError("a price has `prompt` and `completion`, for a million tokens")
+            if not all(_is_number(price) and price >= 0 for price in prices.values()):
+                raise ValueError(f"the prices of `{model}` are not numbers")
+        for role, model in values.get("roles", {}).items():
+            if role not in ROLES or not isinstance(model, str):
+                raise ValueError(f"`roles` names models for {', '.join(ROLES)}")
         settings = Settings(**values)
     except (TypeError, ValueError, AttributeError) as error:
         raise UserError(f"A setting can't be used: {error}.", "See docs/settings.md.") from error
@@ -176,3 +201,21 @@ def _checked(values: dict[str, Any]) -> Settings:
             f"Autonomy is {settings.autonomy!r}.", "It is one of: ask, fix, free (VIBE_AUTONOMY)."
         )
     return settings
+
+
+def _limits(values: Mapping[str, Any]) -> Limits:
+    limits = replace(Limits(), **values)
+    for limit in fields(Limits):
+        value = getattr(limits, limit.name)
+        if limit.name == "money" and (value is None or value == 0):
+            continue
+        whole = isinstance(limit.default, int)
+        if not _is_number(value) or value <= 0 or (whole and value != int(value)):
+            what = "a whole number" if whole else "a number"
+            raise ValueError(f"`limits.{limit.name}` is {what} above 0")
+    return limits
+
+
+def _is_number(value: Any) -> bool:
+    """Whether it can be counted with: no text, no truth value, no infinity."""
+    return type(value) in (int, float) and isfinite(value)

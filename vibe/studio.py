@@ -8,19 +8,22 @@ from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass, field, replace
 from functools import partial
 from types import TracebackType
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
-from vibe import __version__
+from vibe import __version__, settings_file
 from vibe.app import App, Revision, Spent
 from vibe.archive import Archive
 from vibe.attempt import Request, Workbench
+from vibe.boxes import RunningBox, remove_box
 from vibe.budget import Budget
+from vibe.doctor import Finding, examine
 from vibe.errors import EngineFault, ModelFault, UserError, VibeError
 from vibe.events import Acted, Answered, Asked, Event, Finished, Requested, now
 from vibe.keeping import Keeper
 from vibe.kinds import kind as kind_named
 from vibe.loop import Built, build
-from vibe.model import Endpoint, Model, OpenAIModel, find_endpoint
+from vibe.model import Endpoint, Model, OpenAIModel, Role, find_endpoint
+from vibe.model_trial import Tried, try_role
 from vibe.plan import plan_to_data, read_plan
 from vibe.previews import Live, Previews
 from vibe.running import NotServing, Printed, how_it_ended, open_box, serve
@@ -60,6 +63,7 @@ class Studio:
         self._builds: dict[str, _Build] = {}
         self.previews = Previews(settings, self.archive)
         self._opening: dict[str, asyncio.Lock] = {}
+        self._saving = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
         await asyncio.to_thread(self.archive.recover)
@@ -493,6 +497,34 @@ class Studio:
     async def endpoint(self) -> Endpoint | None:
         """The model endpoint that would be used now, None when there is none."""
         return await find_endpoint(self.settings)
+
+    async def try_role(self, role: Role) -> Tried:
+        """Asks that role's model for one word, now."""
+        return await try_role(self.settings, role)
+
+    # Upkeep
+
+    async def examine(self) -> list[Finding]:
+        """The doctor's findings, with the self-test of the engine."""
+        return await examine(self.settings, self.engine)
+
+    async def change_settings(self, changes: Mapping[str, Any]) -> Settings:
+        """Writes these values to the settings file (None takes one out) and uses them from the
+        next build on. Raises UserError, having changed nothing, for what can't be set there."""
+        async with self._saving:
+            changed = await asyncio.to_thread(settings_file.change, changes)
+            named = {name: getattr(changed, name) for name in changes}
+            self.settings = replace(self.settings, **named)
+        return self.settings
+
+    async def stop_box(self, box: RunningBox) -> None:
+        """Ends a box, and with it the preview or the build that it works for."""
+        live = self.live(box.app)
+        if live is not None and live.box.id == box.id:
+            await self.previews.end(live)
+        elif box.app in self._builds:
+            await self.stop(box.app)
+        await asyncio.to_thread(remove_box, self.settings.gallery, box.id)
 
     async def _model(self, app: App, words: str, name: str | None) -> Model:
         """The model of one build: the endpoint's, else the starter that fits the idea."""

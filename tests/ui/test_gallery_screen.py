@@ -105,10 +105,3 @@ def test_titles_of_a_model_are_never_markup(vibe: Bridge, screen: Screen) -> Non
     page = screen("gallery")
     assert cards(page) == [":red[Danger] **bold** $x$"]
     assert page.button(key=f"open-{app.id}").label != "**:red[Danger] **bold** $x$**"
-
-
-def test_settings_show_the_model_the_boxes_and_the_machine(vibe: Bridge, screen: Screen) -> None:
-    shown = texts(screen("settings"))
-    assert vibe.model_name() in shown
-    assert "Running boxes" in shown
-    assert "Python" in shown

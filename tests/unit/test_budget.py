@@ -1,6 +1,6 @@
 import pytest
 
-from vibe.budget import Budget, OverBudget
+from vibe.budget import Budget, OverBudget, cost
 from vibe.model import ReplyEnd
 from vibe.settings import Limits
 
@@ -47,3 +47,14 @@ def test_the_time_a_person_takes_to_answer_is_not_the_builds() -> None:
     before = budget.seconds_left
     budget.pause(5)
     assert budget.seconds_left > before + 4
+
+
+def test_a_dated_name_has_the_price_of_the_plain_one_and_a_longer_name_has_not() -> None:
+    prices = {"gpt": {"prompt": 1.0, "completion": 1.0}}
+
+    def paid(model: str) -> float | None:
+        return cost(prices, ReplyEnd("stop", model, 500_000, 500_000))
+
+    assert paid("gpt") == paid("gpt-2025-08-06") == paid("gpt-0613") == 1.0
+    assert paid("gpt-mini") is None
+    assert paid("gpt-70b") is None

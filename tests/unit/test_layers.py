@@ -14,15 +14,15 @@ from vibe.settings import ROOT
 PACKAGE = ROOT / "vibe"
 
 LAYERS = {
-    "entry": "cli __main__ commands gallery_commands telling server ui",
+    "entry": "cli __main__ commands gallery_commands upkeep_commands telling server ui",
     "services": """studio previews opening listening gateway headers hosts relay upstream export
-        transcript passages requirements doctor setup""",
+        transcript passages requirements doctor setup boxes disk""",
     "core": """loop attempt plan outline steps reply claims edits fences joining naming diagnosis
         evidence fixes
         plan_checks repairs checks ladder looking trying text_faults browser running verdict writing
-        budget keeping narration prompts samples""",
+        budget model_trial keeping narration prompts samples""",
     "edge": """model endpoints choice completion refusal starters parameters sandbox archive
-        durable index journal pictures record redaction repository stored titles""",
+        durable settings_file index journal pictures record redaction repository stored titles""",
     "data": "events settings errors app kinds modules paths webp",
 }
 """From top to bottom, as in the design; a package stands for all that is in it."""

@@ -10,9 +10,13 @@ from typing import Any, ParamSpec, TypeVar
 
 from vibe.app import App
 from vibe.archive import Archive
+from vibe.boxes import RunningBox
 from vibe.choice import chosen_model
+from vibe.doctor import Finding
 from vibe.errors import EngineFault, UserError
 from vibe.events import Asked, Finished
+from vibe.model import Endpoint, Role
+from vibe.model_trial import Tried
 from vibe.previews import Live
 from vibe.sandbox.engine import Engine, Outcome, OutputSink
 from vibe.settings import Settings
@@ -126,6 +130,22 @@ class Bridge:
 
     def go_back(self, app_id: str, revision: int) -> App:
         return self._wait(self._studio.go_back(app_id, revision))
+
+    def change_settings(self, changes: Mapping[str, Any]) -> None:
+        self._wait(self._studio.change_settings(changes))
+        self._model = (0.0, "")
+
+    def examine(self) -> list[Finding]:
+        return self._wait(self._studio.examine(), BOX_S)
+
+    def try_role(self, role: Role) -> Tried:
+        return self._wait(self._studio.try_role(role), BOX_S)
+
+    def endpoint(self) -> Endpoint | None:
+        return self._wait(self._studio.endpoint())
+
+    def stop_box(self, box: RunningBox) -> None:
+        self._wait(self._studio.stop_box(box), BOX_S)
 
     def model_name(self) -> str:
         """The model a build would use now, or that there is none, in words; looked up at most

@@ -22,6 +22,7 @@ from vibe.ui.words import (
     duration,
     end_in_words,
     moment,
+    money,
     plain,
     short,
     weight,
@@ -59,7 +60,7 @@ def spent(build: Build, *, building: bool) -> str:
     if build.tokens:
         parts.append(count(build.tokens, "token"))
     if build.money:
-        parts.append(f"{build.money:.4f} spent")
+        parts.append(f"{money(build.money)} spent")
     return " · ".join(parts)
 
 

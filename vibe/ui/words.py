@@ -9,6 +9,7 @@ from typing import Literal
 from vibe.app import KINDS, App
 from vibe.events import Finished, VerdictReached
 from vibe.kinds import kinds
+from vibe.model_trial import Tried
 
 Colour = Literal["green", "orange", "red", "blue", "gray"]
 
@@ -89,6 +90,23 @@ def weight(count: int) -> str:
             return f"{size:.0f} {unit}" if unit == "B" or size >= 10 else f"{size:.1f} {unit}"
         size /= 1000
     return f"{size:.1f} GB"
+
+
+def money(amount: float) -> str:
+    """A sum in the currency of the prices: `1.20`; small ones keep two digits."""
+    if amount == 0 or abs(amount) >= 0.1:
+        return f"{amount:,.2f}"
+    return f"{amount:.2g}" if abs(amount) >= 0.0001 else f"{amount:.6f}".rstrip("0")
+
+
+def tried_in_words(tried: Tried) -> str:
+    """How one small call to a model went."""
+    if not tried.ok:
+        return f"{tried.message} {tried.fix}".strip()
+    tokens = f"{tried.prompt_tokens:,} tokens asked, {tried.completion_tokens:,} answered"
+    about = " (estimated)" if tried.estimated else ""
+    paid = f", cost {money(tried.money)}" if tried.money is not None else ""
+    return f"{tried.model} answered in {tried.seconds:.1f} s: {tokens}{about}{paid}."
 
 
 def count(number: int, noun: str) -> str:

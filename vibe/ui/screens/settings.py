@@ -1,12 +1,34 @@
-"""The Settings page: what works on this machine, the model in use, the boxes that run."""
+"""The Settings page: this machine, models, limits, boxes, disk, and where each value comes from."""
 
 import streamlit as st
 
-from vibe.ui import health
+from vibe.ui import health, limits_form, models_form, upkeep
+from vibe.ui.asking import show_refusal
 from vibe.ui.bridge import studio
+
+PARTS = {
+    "machine": health.findings,
+    "models": models_form.draw,
+    "limits": limits_form.draw,
+    "boxes": upkeep.boxes,
+    "disk": upkeep.disk_use,
+    "sources": health.sources,
+}
+NAMES = {"machine": "This machine", "sources": "Where from"}
 
 bridge = studio()
 st.title("Settings", anchor=False)
-health.model(bridge)
-health.boxes(bridge)
-health.findings(bridge)
+part = st.segmented_control(
+    "Part of the settings",
+    list(PARTS),
+    default="machine",
+    required=True,
+    key="part",
+    bind="query-params",
+    format_func=lambda name: NAMES.get(name, name.capitalize()),
+    label_visibility="collapsed",
+)
+show_refusal()
+if saved := st.session_state.pop("saved", None):
+    st.success(saved)
+PARTS[part or "machine"](bridge)

@@ -1,0 +1,147 @@
+"""Adds up what Vibe keeps on the disk, and says what each clean-up would remove before it does."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import docker
+import requests
+from docker.errors import APIError, DockerException
+
+from vibe.archive import Archive
+from vibe.errors import EngineFault, NoSuchApp, UserError, VibeError
+from vibe.sandbox.images import IMAGES, LABEL_IMAGE, recipe
+
+ANSWER_S = 120
+PARTS = ("apps", "trash", "images")
+
+
+@dataclass(frozen=True, slots=True)
+class Removable:
+    """One thing that a clean-up would remove."""
+
+    id: str
+    words: str
+    size: int
+    """Bytes on the disk. Images share parts: removing one may free less."""
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """What one part keeps on the disk."""
+
+    part: str
+    """One of PARTS."""
+    size: int
+    count: int
+    removable: tuple[Removable, ...] = ()
+    problem: str = ""
+    """Why it could not be looked at; empty when it could."""
+
+
+def used(archive: Archive) -> list[Use]:
+    """What each part keeps, and what could go. Never raises for an engine that doesn't answer."""
+    return [_apps(archive), _trash(archive), _images(archive)]
+
+
+def clean(archive: Archive, part: str, ids: Iterable[str]) -> list[str]:
+    """Removes those things of a part; returns a line for each that is gone (or why it isn't).
+
+    Only what `used` calls removable at this moment goes: an app that has come to life since stays.
+    Apps go to the trash, everything else for good. Raises UserError for an unknown part.
+    """
+    looks = {
+        "apps": lambda: _apps(archive),
+        "trash": lambda: _trash(archive),
+        "images": lambda: _images(archive),
+    }
+    if part not in looks:
+        raise UserError(f"There is no part called {part!r}.", f"They are {', '.join(PARTS)}.")
+    wanted = set(ids)
+    chosen = [thing for thing in looks[part]().removable if thing.id in wanted]
+    if part == "images":
+        return _remove_images(chosen)
+    said = []
+    for thing in chosen:
+        try:
+            if part == "apps":
+                archive.discard(thing.id)
+                said.append(f"{thing.id}: in the trash")
+            else:
+                said.append(archive.purge(thing.id)[-1])
+        except NoSuchApp:
+            continue
+        except VibeError as error:
+            said.append(f"{thing.id}: stays, {error}")
+    return said
+
+
+def _apps(archive: Archive) -> Use:
+    """Removable are those whose build ended without any version, unless they are kept."""
+    apps = archive.list()
+    empty = [
+        Removable(app.id, app.title or app.idea, size_of(archive.root / app.id))
+        for app in apps
+        if app.status in ("failed", "stopped", "interrupted") and not app.revisions and not app.keep
+    ]
+    return Use("apps", sum(size_of(archive.root / app.id) for app in apps), len(apps), tuple(empty))
+
+
+def _trash(archive: Archive) -> Use:
+    things = tuple(
+        Removable(app.id, app.title or app.idea, size_of(archive.root / ".trash" / app.id))
+        for app in archive.trash()
+    )
+    return Use("trash", sum(thing.size for thing in things), len(things), things)
+
+
+def _images(archive: Archive) -> Use:
+    """Removable are those of older recipes that no container uses and no app is pinned to."""
+    try:
+        with contextlib.closing(docker.from_env(timeout=ANSWER_S)) as client:
+            found = client.api.images(filters={"label": LABEL_IMAGE})
+            current = {recipe(name).tag for name in IMAGES}
+            needed = {c["ImageID"] for c in client.api.containers(all=True)}
+    except (DockerException, requests.RequestException, OSError):
+        return Use("images", 0, 0, problem="No Docker engine answers.")
+    needed |= {app.pins.get("image", "") for app in (*archive.list(), *archive.trash())}
+    old = tuple(
+        Removable(image["Id"], ", ".join(_tags(image)) or image["Id"][7:19], image["Size"])
+        for image in found
+        if not current & set(_tags(image)) and image["Id"] not in needed
+    )
+    return Use("images", sum(image["Size"] for image in found), len(found), old)
+
+
+def _tags(image: dict[str, list[str] | None]) -> list[str]:
+    return [tag for tag in image.get("RepoTags") or [] if tag != "<none>:<none>"]
+
+
+def _remove_images(images: Iterable[Removable]) -> list[str]:
+    said = []
+    try:
+        with contextlib.closing(docker.from_env(timeout=ANSWER_S)) as client:
+            for image in images:
+                try:
+                    for tag in client.images.get(image.id).tags or [image.id]:
+                        client.api.remove_image(tag)
+                    said.append(f"{image.words}: gone")
+                except APIError as error:
+                    said.append(f"{image.words}: stays, {error.explanation or error}")
+    except (DockerException, requests.RequestException, OSError) as error:
+        raise EngineFault("Docker could not be asked.", "See `vibe doctor`.") from error
+    return said
+
+
+def size_of(folder: Path) -> int:
+    """Bytes of every file below a folder; what goes away meanwhile counts as nothing."""
+    total = 0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(OSError):
+                total += (Path(place) / name).lstat().st_size
+    return total
