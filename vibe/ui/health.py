@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import fields
+from typing import Any
 
 import streamlit as st
 
@@ -11,6 +13,7 @@ from vibe.doctor import Finding
 from vibe.settings import Limits, settings_file
 from vibe.settings_file import origins
 from vibe.ui.bridge import Bridge
+from vibe.ui.saving import without_secrets
 from vibe.ui.words import ICONS, Colour, plain
 
 STATES: dict[str, tuple[str, Colour]] = {
@@ -60,19 +63,28 @@ def sources(bridge: Bridge) -> None:
     )
     rows = []
     for name, origin in origins().items():
-        value = getattr(bridge.settings, name)
-        if name == "api_key":
-            value = "set" if value else "not set"
-        elif name == "limits":
-            usual = Limits()
-            value = {
-                f.name: getattr(value, f.name)
-                for f in fields(value)
-                if getattr(value, f.name) != getattr(usual, f.name)
-            } or "as usual"
-        rows.append({"Setting": plain(name), "Value": plain(str(value)), "From": plain(origin)})
+        value = _shown(name, getattr(bridge.settings, name))
+        rows.append({"Setting": plain(name), "Value": plain(value), "From": plain(origin)})
     st.table(rows)
     st.caption(
         "gallery, host, port, url and preview\\_url hold from the next start; "
         "change them in the file or in the environment."
     )
+
+
+def _shown(name: str, value: Any) -> str:
+    """A setting's value for people, without what may be secret in it."""
+    if name == "api_key":
+        return "set" if value else "not set"
+    if name == "base_url":
+        return without_secrets(value)
+    if isinstance(value, Limits):
+        usual = Limits()
+        value = {limit.name: getattr(value, limit.name) for limit in fields(value)}
+        value = {n: number for n, number in value.items() if number != getattr(usual, n)}
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Mapping):
+        pairs = (f"{n}: {_shown('', inner)}" for n, inner in value.items())
+        return ", ".join(pairs) or "none of its own"
+    return str(value)

@@ -66,7 +66,12 @@ def _numbers(limits: Limits, names: dict[str, tuple[str, str]]) -> dict[str, Any
         value = getattr(limits, name)
         one: int | float = 1 if isinstance(value, int) else 1.0
         chosen[name] = st.number_input(
-            label, min_value=one, value=value, step=one, help=hint or None
+            label,
+            min_value=one,
+            value=value,
+            step=one,
+            format=None if isinstance(value, int) else "%g",
+            help=hint or None,
         )
     return chosen
 

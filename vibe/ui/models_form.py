@@ -13,7 +13,7 @@ from vibe.model_trial import Tried
 from vibe.settings import ROLES
 from vibe.ui.asking import show_problem
 from vibe.ui.bridge import Bridge
-from vibe.ui.saving import fixed_by, save, where_it_is_kept
+from vibe.ui.saving import fixed_by, save, where_it_is_kept, without_secrets
 from vibe.ui.words import money, plain, tried_in_words
 
 ROLE_WORDS: dict[Role, str] = {
@@ -99,7 +99,7 @@ def _choice(bridge: Bridge, endpoint: Endpoint | None) -> None:
         st.subheader("Choose models", anchor=False)
         base_url = st.text_input(
             "Endpoint's address",
-            settings.base_url,
+            without_secrets(settings.base_url) if fixed_by("base_url") else settings.base_url,
             placeholder="found by itself",
             disabled=bool(fixed_by("base_url")),
             help=fixed_by("base_url") or "OpenAI-compatible; it usually ends in /v1.",

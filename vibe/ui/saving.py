@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 import streamlit as st
 
@@ -38,3 +39,12 @@ def where_it_is_kept() -> None:
         f"Kept in {plain(str(settings_file()))}. What the environment gives beats the file and "
         "is not editable here."
     )
+
+
+def without_secrets(address: str) -> str:
+    """A web address without what can be a password in it: user, query and fragment."""
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        return "not a web address"
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))

@@ -18,7 +18,11 @@ from vibe.ui.words import age, count, plain, weight
 IMAGES = {"python": "runs programs", "browser": "looks at pages"}
 PARTS = {
     "apps": ("Apps", "Everything in the gallery.", "builds that ended without a program"),
-    "trash": ("Trash", "Discarded apps, which can still be brought back.", "all of it, for good"),
+    "trash": (
+        "Trash",
+        "Discarded apps, which can still be brought back.",
+        "everything in it, for good",
+    ),
     "images": (
         "Images",
         "What boxes start from. They share parts, so they take less than this sum.",
@@ -94,8 +98,8 @@ def _use(use: Use) -> None:
             ):
                 _confirm(use.part, use.removable)
         freed = sum(thing.size for thing in use.removable)
-        could = f"{len(use.removable)} ({weight(freed)})" if use.removable else "nothing"
-        st.caption(f"{words} Could go: {could}; {what_goes}.")
+        could = f"{len(use.removable):,}, {weight(freed)}" if use.removable else "none now"
+        st.caption(f"{words} A clean-up takes {what_goes}: {could}.")
 
 
 @st.dialog("Clean up", icon=":material/mop:")
