@@ -13,6 +13,10 @@ Status = Literal["building", "ready", "failed", "stopped", "interrupted"]
 
 State = Literal["works", "partly", "broken", "unverified"]
 
+Way = Literal["asked", "edited", "repair", "afresh", "restored", "undone"]
+"""How a revision came about. `asked`: in words. `edited`: by hand. `repair`: of an error seen while
+it was used. `afresh`: written anew, another way. `restored`, `undone`: an earlier one again."""
+
 
 @dataclass(frozen=True, slots=True)
 class StepSeen:
@@ -82,6 +86,11 @@ class Revision:
     verdict: Verdict
     created: str
     """ISO 8601, UTC."""
+    way: Way = "asked"
+    source: int = 0
+    """Number of the revision that `restored` or `undone` brought back; else 0."""
+    model: str = ""
+    """Who wrote it: a model's name, or `you`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,5 +119,9 @@ class App:
     keep: bool = False
     discarded: str | None = None
     """When it went to the trash; ISO 8601, UTC. None while it is in the gallery."""
+    remake_of: str = ""
+    """Id of the app that this one makes again with another model."""
+    remakes: tuple[str, ...] = ()
+    """Ids of the apps that make this one again."""
     version: int = 1
     """Version of this record's format."""

@@ -184,10 +184,22 @@ class Archive:
         with writing("The results"):
             return stored.keep(self._folder(app_id) / "results", files)
 
-    def save_thumb(self, app_id: str, picture: bytes) -> None:
-        """Keeps the app's picture (WebP) as thumb.webp."""
+    def save_thumb(self, app_id: str, picture: bytes, revision: int = 0) -> None:
+        """Keeps the app's picture (WebP) as thumb.webp, and as that of a revision."""
+        folder = self._folder(app_id)
         with writing("The picture"):
-            write_whole(self._folder(app_id) / "thumb.webp", picture)
+            write_whole(folder / "thumb.webp", picture)
+            if revision:
+                (folder / "thumbs").mkdir(exist_ok=True)
+                write_whole(folder / "thumbs" / f"r{revision}.webp", picture)
+
+    def thumb(self, app_id: str, revision: int = 0) -> bytes:
+        """The app's picture, or that of a revision; empty when there is none."""
+        folder = self._folder(app_id)
+        path = folder / "thumbs" / f"r{revision}.webp" if revision else folder / "thumb.webp"
+        if path.is_symlink() or path.parent.is_symlink() or not path.is_file():
+            return b""
+        return path.read_bytes()
 
     def save_pictures(
         self, app_id: str, revision: int, attempt: int, content: Sequence[bytes]

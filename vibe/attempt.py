@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from vibe import diagnosis, prompts, starters
-from vibe.app import Rung
+from vibe.app import Rung, Way
 from vibe.archive import Archive
 from vibe.browser import Eyes
 from vibe.budget import Budget
@@ -57,6 +57,11 @@ class Request:
     """What a model is told of it: shape, types and first rows."""
     pictures: tuple[bytes, ...] = ()
     """Attached pictures, made small, for a model that takes pictures."""
+    way: Way = "asked"
+    wish: str = ""
+    """All that the app shall do, in the user's words, where `words` don't say it."""
+    report: str = ""
+    """With `repair`, what went wrong; with `afresh`, the lessons of earlier tries."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,9 +144,9 @@ async def make(
         )
         attempt = Attempt(number, {}, "", Examination((rung,), runs=False))
     else:
-        attempt = await _examined(request, bench, plan, number, reply.files, eyes, emit)
+        attempt = await examined(request, bench, plan, number, reply.files, eyes, emit)
         attempt = await _mended(request, bench, plan, attempt, eyes, emit)
-    emit(_ended(request, attempt))
+    emit(ended(request, attempt))
     return attempt
 
 
@@ -170,7 +175,7 @@ async def _mended(
                 break
             emit(Fixed(rule=fix.rule, sentence=fix.sentence))
             plan = replace(plan, packages=(*attempt.packages, *fix.packages))
-            tried = await _examined(request, bench, plan, attempt.number, fix.files, eyes, emit)
+            tried = await examined(request, bench, plan, attempt.number, fix.files, eyes, emit)
             if await better(attempt, tried) is attempt:
                 break
             attempt = tried
@@ -180,7 +185,7 @@ async def _mended(
     return attempt
 
 
-async def _examined(
+async def examined(
     request: Request,
     bench: Workbench,
     plan: Plan,
@@ -217,9 +222,10 @@ async def _examined(
 def _prompt(request: Request, wanted: Kind, plan: Plan, trial: Trial) -> Prompt:
     """A first call (or a fresh one) writes or changes the code; the others repair it."""
     as_yaml = plan_to_yaml(plan)
+    wish = request.wish or request.words
     if trial.role == "repair":
         return prompts.repair(
-            request.words,
+            wish,
             wanted,
             as_yaml,
             files=trial.files,
@@ -228,13 +234,13 @@ def _prompt(request: Request, wanted: Kind, plan: Plan, trial: Trial) -> Prompt:
             apart=trial.apart,
         )
     return prompts.code(
-        request.words,
+        wish,
         wanted,
         as_yaml,
         files=trial.files,
         data=request.sample,
         pictures=request.pictures,
-        example=None if trial.files else starters.example(wanted.name, request.words),
+        example=None if trial.files else starters.example(wanted.name, wish),
         lessons=trial.report,
         role=trial.role,
     )
@@ -277,7 +283,8 @@ async def close(attempt: Attempt) -> None:
         await attempt.examination.running.stop()
 
 
-def _ended(request: Request, attempt: Attempt) -> AttemptEnded:
+def ended(request: Request, attempt: Attempt) -> AttemptEnded:
+    """The event that tells how an attempt ended."""
     failed = attempt.examination.failed
     return AttemptEnded(
         revision=request.revision,

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from vibe import __version__, commands, settings
+from vibe import __version__, changing, commands, settings
 from vibe import gallery_commands as gallery
 from vibe import upkeep_commands as upkeep
 from vibe.disk import PARTS
@@ -76,8 +76,15 @@ def parser() -> argparse.ArgumentParser:
     change = add("change", "Change an app.", commands.change, app=True)
     change.add_argument("request", metavar="REQUEST")
     resume = add("resume", "Build an app's last request again.", commands.resume, app=True)
-    for building in (new, change, resume):
+    edit = add("edit", "Make your own code an app's next revision.", changing.edit, app=True)
+    edit.add_argument("--from", metavar="FOLDER", type=Path, required=True, dest="folder",
+                      help="a folder with the app's whole code")  # fmt: skip
+    afresh = add("afresh", "Write an app again, in another way.", changing.afresh, app=True)
+    remake = add("remake", "Make an app again with another model.", changing.remake, app=True)
+    for building in (new, change, resume, afresh):
         building.add_argument("--model", metavar="M", help="the model's name (VIBE_MODEL)")
+    remake.add_argument("--model", metavar="M", required=True, help="the other model's name")
+    for building in (new, change, resume, edit, afresh, remake):
         building.add_argument("--json", action="store_true", help="one event a line, as JSON")
         building.add_argument("-v", "--verbose", action="store_true",
                               help="the model's words and the program's output")  # fmt: skip
@@ -98,7 +105,15 @@ def parser() -> argparse.ArgumentParser:
     where.add_argument("--zip", metavar="FILE", type=Path)
     where.add_argument("--git", metavar="DIR", type=Path)
     add("discard", "Move an app to the trash.", gallery.discard, app=True)
-    add("restore", "Bring an app back from the trash.", gallery.restore, app=True)
+    diff = add("diff", "Show what changed between two versions.", changing.diff, app=True)
+    for name in ("old", "new"):
+        diff.add_argument(name, metavar=name.upper(), nargs="?", default="",
+                          help="r1, r2 … or an attempt such as r2.1")  # fmt: skip
+    add("undo", "Go back to the revision before the newest.", changing.undo, app=True)
+    restore = add("restore", "Bring an app back from the trash, or an earlier revision.",
+                  gallery.restore, app=True)  # fmt: skip
+    restore.add_argument("--to", metavar="REVISION", default="",
+                         help="make this revision of an app in the gallery the newest")  # fmt: skip
     add("purge", "Delete a discarded app for good.", gallery.purge, app=True)
     doctor = add("doctor", "Examine what Vibe stands on.", commands.doctor)
     doctor.add_argument("--json", action="store_true")

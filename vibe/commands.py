@@ -43,7 +43,7 @@ def setup(settings: Settings, arguments: argparse.Namespace) -> int:
 
 def new(settings: Settings, arguments: argparse.Namespace) -> int:
     data = read_data(arguments.data)
-    _someone_must_answer(arguments.autonomy or settings.autonomy, arguments)
+    someone_must_answer(arguments.autonomy or settings.autonomy, arguments)
 
     async def build() -> int:
         from vibe.opening import open_studio
@@ -56,14 +56,14 @@ def new(settings: Settings, arguments: argparse.Namespace) -> int:
                 autonomy=arguments.autonomy,
                 data=data,
             )
-            return await _follow(studio, app, 0, arguments)
+            return await follow(studio, app, 0, arguments)
 
-    return _finish(build())
+    return finish(build())
 
 
 def change(settings: Settings, arguments: argparse.Namespace) -> int:
     app_id = find(opened(settings), arguments.id).id
-    _someone_must_answer(settings.autonomy, arguments)
+    someone_must_answer(settings.autonomy, arguments)
 
     async def build() -> int:
         from vibe.opening import open_studio
@@ -71,14 +71,14 @@ def change(settings: Settings, arguments: argparse.Namespace) -> int:
         async with open_studio(settings) as studio:
             seen = len(studio.archive.events(app_id))
             app = await studio.change(app_id, arguments.request, model=arguments.model)
-            return await _follow(studio, app, seen, arguments)
+            return await follow(studio, app, seen, arguments)
 
-    return _finish(build())
+    return finish(build())
 
 
 def resume(settings: Settings, arguments: argparse.Namespace) -> int:
     app_id = find(opened(settings), arguments.id).id
-    _someone_must_answer(settings.autonomy, arguments)
+    someone_must_answer(settings.autonomy, arguments)
 
     async def build() -> int:
         from vibe.opening import open_studio
@@ -86,12 +86,12 @@ def resume(settings: Settings, arguments: argparse.Namespace) -> int:
         async with open_studio(settings) as studio:
             seen = len(studio.archive.events(app_id))
             app = await studio.resume(app_id, model=arguments.model)
-            return await _follow(studio, app, seen, arguments)
+            return await follow(studio, app, seen, arguments)
 
-    return _finish(build())
+    return finish(build())
 
 
-async def _follow(studio: Any, app: App, seen: int, arguments: argparse.Namespace) -> int:
+async def follow(studio: Any, app: App, seen: int, arguments: argparse.Namespace) -> int:
     """Tells a build to its end; its exit code. With --json its record is first and last."""
     teller = Teller(sys.stdout, verbose=arguments.verbose)
     end: Finished | None = None
@@ -110,7 +110,7 @@ async def _follow(studio: Any, app: App, seen: int, arguments: argparse.Namespac
     return OK if end is not None and end.status == "ready" else FAILED
 
 
-def _someone_must_answer(autonomy: str, arguments: argparse.Namespace) -> None:
+def someone_must_answer(autonomy: str, arguments: argparse.Namespace) -> None:
     """Raises UserError when the build would ask and nobody is there to say yes."""
     if autonomy == "ask" and (arguments.json or not sys.stdin.isatty()):
         raise UserError(
@@ -168,8 +168,8 @@ def run(settings: Settings, arguments: argparse.Namespace) -> int:
     if kinds.kind(app.kind).serves:
         if arguments.args:
             raise UserError("This app has a page; it takes no arguments.", f"vibe run {app.id}")
-        return _finish(_run_served(settings, app))
-    return _finish(_run_script(settings, app, arguments.args))
+        return finish(_run_served(settings, app))
+    return finish(_run_script(settings, app, arguments.args))
 
 
 async def _run_served(settings: Settings, app: App) -> int:
@@ -233,7 +233,7 @@ def read_data(paths: Iterable[Path]) -> dict[str, bytes]:
         raise UserError(f"A file can't be read: {error}.", "Check --data.") from error
 
 
-def _finish(doing: Coroutine[Any, Any, int]) -> int:
+def finish(doing: Coroutine[Any, Any, int]) -> int:
     """Runs a command that owns builds or boxes; SIGTERM ends it as tidily as Ctrl-C."""
 
     async def guarded() -> int:

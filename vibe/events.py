@@ -34,6 +34,10 @@ class Requested(Event):
     kind: str
     model: str
     autonomy: str
+    way: str = "asked"
+    """How the revision comes about; see `vibe.app.Way`."""
+    report: str = ""
+    """What the model is told beside the words: an error to repair, or lessons of earlier tries."""
 
 
 @dataclass(frozen=True, slots=True)

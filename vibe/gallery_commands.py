@@ -98,6 +98,13 @@ def discard(settings: Settings, arguments: argparse.Namespace) -> int:
 
 def restore(settings: Settings, arguments: argparse.Namespace) -> int:
     archive = opened(settings)
+    if arguments.to:
+        from vibe.studio import go_back
+        from vibe.versions import number_of
+
+        app = go_back(archive, find(archive, arguments.id).id, number_of(arguments.to))
+        say(f"{arguments.to} is the newest revision again, as r{app.revisions[-1].number}.")
+        return 0
     app = archive.restore(find(archive, arguments.id, trash=True).id)
     say(f"Back in the gallery: {app.id}.")
     return 0

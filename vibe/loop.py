@@ -83,15 +83,19 @@ async def build(
             pictures = tuple(sample.picture for sample in seen if sample.picture)[:PICTURES]
             shown = pictures if bench.pictures else ()
             request = replace(request, sample=samples.told(seen), pictures=shown)
-        yield Stage(name="plan", sentence="Making a plan.")
-        planning = Narration(
-            lambda emit: _plan(request, bench, emit), seconds=bench.budget.seconds_left
-        )
-        async for event in planning:
-            yield event
-        plan = planning.result
+        keeps_plan = request.way in ("repair", "afresh") and bool(request.plan)
+        if keeps_plan:
+            plan = plan_from_data(dict(request.plan))
+        else:
+            yield Stage(name="plan", sentence="Making a plan.")
+            planning = Narration(
+                lambda emit: _plan(request, bench, emit), seconds=bench.budget.seconds_left
+            )
+            async for event in planning:
+                yield event
+            plan = planning.result
         yield PlanMade(plan=plan_to_data(plan))
-        if bench.ask is not None:
+        if bench.ask is not None and not keeps_plan:
             question = Asked(what="plan", text=plan_to_yaml(plan))
             yield question
             answer = await _answer(bench, question)
@@ -105,7 +109,7 @@ async def build(
             eyes = Eyes(bench.engine, request.app_id)
 
         repairs = Repairs(stronger=bench.stronger)
-        trials = [Trial("the first try", "code", request.files)]
+        trials = [_first(request)]
         line: Attempt | None = None  # the best attempt since the last fresh start
         while number < bench.budget.limits.attempts:
             trying = _trying(request, bench, plan, number, trials, eyes)
@@ -186,13 +190,22 @@ async def _answer(bench: Workbench, question: Asked) -> Answered:
 async def _plan(request: Request, bench: Workbench, emit: Emit) -> Plan:
     so_far = plan_to_yaml(plan_from_data(dict(request.plan))) if request.plan else ""
     prompt = prompts.plan(
-        request.words,
+        request.wish or request.words,
         forced_kind=request.kind,
         current_plan=so_far,
         data=request.sample,
         pictures=request.pictures,
     )
     return await write_plan(prompt, request.kind, bench.model, bench.budget, emit)
+
+
+def _first(request: Request) -> Trial:
+    """What the first attempt starts from."""
+    if request.way == "repair":
+        return Trial("an error while it was used", "repair", request.files, request.report)
+    if request.way == "afresh":
+        return Trial("another approach, from nothing", "code", request.files, request.report)
+    return Trial("the first try", "code", request.files)
 
 
 def _next(
@@ -212,8 +225,9 @@ def _next(
     role: Role = "stronger" if move == "stronger" else "code"
     who = "a stronger model starts" if move == "stronger" else "it starts"
     reason = f"repairing got nowhere, so {who} afresh"
+    lessons = [request.report] if request.way == "afresh" and request.report else []
     return (
-        Trial(reason, role, request.files, "\n".join(repairs.lessons)),
+        Trial(reason, role, request.files, "\n".join([*lessons, *repairs.lessons])),
         Notice(text=f"Repairing got nowhere; {who} afresh, knowing what went wrong."),
     )
 

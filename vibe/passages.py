@@ -121,7 +121,11 @@ def _passage(event: ev.Event) -> Passage:
     match event:
         case ev.Requested():
             words = [block("Request", event.text)]
+            if event.report:
+                words.append(block("With it", event.report))
             sentence = f"{event.at}, for {event.model or 'any model'}, kind {event.kind}."
+            if event.way == "edited":
+                sentence = f"{event.at}, written by hand, kind {event.kind}."
             return Passage(f"Revision {event.revision}", sentence, 2, blocks=words)
         case ev.PlanMade():
             text = yaml.safe_dump(event.plan, allow_unicode=True, sort_keys=False)

@@ -10,15 +10,24 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Literal, Self
 
-from vibe import __version__, settings_file
-from vibe.app import App, Revision, Spent
+from vibe import __version__, by_hand, settings_file, versions
+from vibe.app import App, Revision, Spent, Way
 from vibe.archive import Archive
 from vibe.attempt import Request, Workbench
 from vibe.boxes import RunningBox, remove_box
 from vibe.budget import Budget
 from vibe.doctor import Finding, examine
 from vibe.errors import EngineFault, ModelFault, UserError, VibeError
-from vibe.events import Acted, Answered, Asked, Event, Finished, Requested, now
+from vibe.events import (
+    Acted,
+    Answered,
+    Asked,
+    Event,
+    FilesWritten,
+    Finished,
+    Requested,
+    now,
+)
 from vibe.keeping import Keeper
 from vibe.kinds import kind as kind_named
 from vibe.loop import Built, build
@@ -26,11 +35,12 @@ from vibe.model import Endpoint, Model, OpenAIModel, Role, find_endpoint
 from vibe.model_trial import Tried, try_role
 from vibe.plan import plan_to_data, read_plan
 from vibe.previews import Live, Previews
+from vibe.redaction import redact
 from vibe.running import NotServing, Printed, how_it_ended, open_box, serve
 from vibe.sandbox.engine import Engine, Outcome, OutputSink
 from vibe.sandbox.images import packages
 from vibe.settings import Settings
-from vibe.starters import StarterModel
+from vibe.starters import CONNECT, StarterModel
 
 
 @dataclass(slots=True)
@@ -96,36 +106,102 @@ class Studio:
         model: str | None = None,
         autonomy: str | None = None,
         data: Mapping[str, bytes] | None = None,
+        remake_of: str = "",
     ) -> App:
-        """Archives a new app and starts building it; returns at once with status `building`."""
+        """Archives a new app and starts building it; returns at once with status `building`.
+        `remake_of` is the id of the app that it makes again."""
         idea = self._words(idea, "The idea")
         if kind != "auto":
             kind_named(kind)
         app = await asyncio.to_thread(
             self.archive.create, idea, kind=kind, model=model or "", data=data
         )
+        app = replace(app, remake_of=remake_of)
         return await self._start(app, idea, revision=1, model=model, autonomy=autonomy)
 
     async def change(self, app_id: str, request: str, *, model: str | None = None) -> App:
         """Starts a new revision. Raises UserError while the app is being built."""
         request = self._words(request, "The request")
-        app = await asyncio.to_thread(self.archive.load, app_id)
-        if not app.revisions:
-            raise UserError(
-                "There is no version of this app to change yet.", "Build it again first."
-            )
+        app = await self._made(app_id)
         return await self._start(app, request, revision=len(app.revisions) + 1, model=model)
+
+    async def edit(
+        self, app_id: str, files: Mapping[str, bytes], *, base: int | None = None
+    ) -> App:
+        """Starts a revision of the user's own: the app's whole code is these files. It is examined
+        as a model's is, and kept whatever that shows; no model is asked.
+
+        Raises UserError while the app is being built, for files that a model's reply might not have
+        either, and when `base` (the revision that was edited) is no longer the newest."""
+        app = await self._made(app_id)
+        if base is not None and base != app.revisions[-1].number:
+            raise UserError(
+                f"Revision r{app.revisions[-1].number} was made while you edited r{base}.",
+                "Copy what you wrote, look at the newer code, and edit that.",
+            )
+        texts = by_hand.edited(files, kind_named(app.kind), self.settings.limits.reply_bytes)
+        words = by_hand.described(await self._text_files(app), texts)
+        number = len(app.revisions) + 1
+        return await self._start(app, words, revision=number, model=None, way="edited", files=texts)
+
+    async def afresh(self, app_id: str, *, model: str | None = None) -> App:
+        """Starts a revision that is written anew from the same plan: the model sees none of the
+        code, and one line about each thing that went wrong before."""
+        app = await asyncio.to_thread(self.archive.load, app_id)
+        events = await asyncio.to_thread(self.archive.events, app_id)
+        return await self._start(
+            app,
+            "Try a different approach",
+            revision=len(app.revisions) + 1,
+            model=model,
+            way="afresh",
+            report=versions.lessons(events),
+        )
+
+    async def remake(self, app_id: str, *, model: str) -> App:
+        """Starts a new app from the same words and data with that model, to be put beside the one
+        there is; each knows of the other."""
+        app = await asyncio.to_thread(self.archive.load, app_id)
+        name = model.strip()
+        if not name or len(name) > 200 or not name.isprintable():
+            raise UserError("This is no model's name.", "Name one that your endpoint lists.")
+        made = await self.create(
+            versions.wish(app),
+            kind=app.kind,
+            model=name,
+            data=await asyncio.to_thread(self.archive.data, app_id),
+            remake_of=app_id,
+        )
+        app = await asyncio.to_thread(self.archive.load, app_id)
+        await asyncio.to_thread(self.archive.save, replace(app, remakes=(*app.remakes, made.id)))
+        return made
 
     async def resume(self, app_id: str, *, model: str | None = None) -> App:
         """Builds the last request again after a stop, a failure or an interruption."""
         app = await asyncio.to_thread(self.archive.load, app_id)
-        asked = [
-            event
-            for event in await asyncio.to_thread(self.archive.events, app_id)
-            if isinstance(event, Requested)
-        ]
-        words, revision = (asked[-1].text, asked[-1].revision) if asked else (app.idea, 1)
-        return await self._start(app, words, revision=revision, model=model)
+        asked = Requested(revision=1, text=app.idea, kind=app.kind, model="", autonomy="")
+        commit = ""
+        for event in await asyncio.to_thread(self.archive.events, app_id):
+            if isinstance(event, Requested):
+                asked, commit = event, ""
+            elif isinstance(event, FilesWritten):
+                commit = event.commit
+        files: dict[str, str] | None = None
+        if asked.way == "edited":
+            if not commit:
+                raise UserError("This edit was not kept.", "Edit the code again.")
+            files = _texts(await asyncio.to_thread(self.archive.files, app_id, commit))
+        # A revision that was kept stays; what is asked for once more becomes another.
+        kept = any(revision.number == asked.revision for revision in app.revisions)
+        return await self._start(
+            app,
+            asked.text,
+            revision=len(app.revisions) + 1 if kept and asked.way == "edited" else asked.revision,
+            model=model or (asked.model if app.remake_of and asked.revision == 1 else None),
+            way=asked.way,
+            report=asked.report,
+            files=files,
+        )
 
     async def stop(self, app_id: str) -> None:
         """Cancels a running build; its box is gone when this returns. No build: does nothing."""
@@ -194,7 +270,11 @@ class Studio:
         revision: int,
         model: str | None,
         autonomy: str | None = None,
+        way: str = "asked",
+        report: str = "",
+        files: Mapping[str, str] | None = None,
     ) -> App:
+        """Begins the build of a revision; with `files` it is those, and no model writes any."""
         if app.id in self._builds:
             raise UserError("This app is being built already.", "Wait for it, or stop it.")
         claim = AsyncExitStack()
@@ -206,33 +286,35 @@ class Studio:
                 revision=revision,
                 text=words,
                 kind=app.kind,
-                model=model or self.settings.model,
+                model="you" if files is not None else model or self.settings.model,
                 autonomy=autonomy or self.settings.autonomy,
+                way=way,
+                report=redact(report, [self.settings.api_key]),
             )
             await asyncio.to_thread(self.archive.append, app.id, [asked], sync=True)
         except BaseException:
             await claim.aclose()
             raise
-        task = asyncio.create_task(self._build(app, words, revision, model, asked.autonomy, claim))
+        task = asyncio.create_task(self._build(app, asked, model, files, claim))
         self._builds[app.id] = _Build(task)
         return app
 
     async def _build(
         self,
         app: App,
-        words: str,
-        revision: int,
+        asked: Requested,
         model_name: str | None,
-        autonomy: str,
+        files: Mapping[str, str] | None,
         claim: AsyncExitStack,
     ) -> Finished:
         """A build as a task: whatever happens, it ends with Finished in the archive."""
         budget = Budget(self.settings.limits, self.settings.prices)
         end = Finished(status="stopped", sentence="Stopped.")
         try:
-            model = await self._model(app, words, model_name)
-            app = replace(app, model=model.name)
-            end = await self._through(app, words, revision, model, autonomy, budget)
+            model: Model = by_hand.You()
+            if files is None:
+                model = await self._model(app, asked.text, model_name)
+            end = await self._through(app, asked, model, files, budget)
         except VibeError as error:
             end = Finished(status="failed", sentence=error.message, fix=error.fix)
         except asyncio.CancelledError:
@@ -273,31 +355,36 @@ class Studio:
     async def _through(
         self,
         app: App,
-        words: str,
-        revision: int,
+        asked: Requested,
         model: Model,
-        autonomy: str,
+        files: Mapping[str, str] | None,
         budget: Budget,
     ) -> Finished:
         """Drives the loop and archives what it tells."""
-        forced = app.kind if app.kind != "auto" else None
+        way = _way(asked)
+        if files is None:
+            new = asked.revision == 1 or way == "afresh"
+            files = {} if new else await self._text_files(app)
         request = Request(
             app_id=app.id,
-            revision=revision,
-            words=words,
-            kind=forced,
-            plan=app.plan if revision > 1 else {},
-            files=await self._text_files(app) if revision > 1 else {},
+            revision=asked.revision,
+            words=asked.text,
+            kind=app.kind if app.kind != "auto" else None,
+            plan=app.plan if asked.revision > 1 or way != "asked" else {},
+            files=files,
             data=await asyncio.to_thread(self.archive.data, app.id),
+            way=way,
+            wish=versions.wish(app) if way in ("repair", "afresh") else "",
+            report=asked.report,
         )
         ends: list[Finished] = []
 
         async def hand_over(built: Built) -> None:
-            ends.append(await self._keep(app, words, revision, model, built))
+            ends.append(await self._keep(app, asked, model, built))
 
         stronger = "stronger" in self.settings.roles
-        ask = partial(self._answered, app.id) if autonomy == "ask" else None
-        two = autonomy == "free"
+        ask = partial(self._answered, app.id) if asked.autonomy == "ask" else None
+        two = asked.autonomy == "free"
         names = {self.settings.roles.get(role, model.name) for role in ("plan", "code")}
         bench = Workbench(
             model,
@@ -314,7 +401,9 @@ class Studio:
             await asyncio.to_thread(self.archive.append, app.id, events, sync=sync)
             self._builds[app.id].changed.set()
 
-        async with Keeper(keep) as keeper, aclosing(build(request, bench, hand_over)) as events:
+        way_of_building = by_hand.build if way == "edited" else build
+        building = way_of_building(request, bench, hand_over)
+        async with Keeper(keep) as keeper, aclosing(building) as events:
             async for event in events:
                 if isinstance(event, Asked):
                     going = self._builds[app.id]
@@ -323,27 +412,28 @@ class Studio:
                 await keeper.take(event)
         return ends[0]
 
-    async def _keep(
-        self, app: App, words: str, revision: int, model: Model, built: Built
-    ) -> Finished:
+    async def _keep(self, app: App, asked: Requested, model: Model, built: Built) -> Finished:
         """Archives a build's result and puts a serving app before the user."""
-        verdict, best = built.verdict, built.best
+        verdict, best, revision, way = built.verdict, built.best, asked.revision, _way(asked)
         record = await asyncio.to_thread(self.archive.load, app.id)
-        record = replace(record, title=built.plan.title, model=model.name)
+        if way != "edited":
+            record = replace(record, title=built.plan.title, model=model.name)
         if best is None:
             await asyncio.to_thread(self.archive.save, replace(record, verdict=verdict))
             return Finished(status="failed", sentence=verdict.sentence)
         runs = best.examination.runs
         kept = Revision(
             number=revision,
-            request=words,
+            request=asked.text,
             commit=best.commit,
             attempts=built.attempts,
             verdict=verdict,
             created=now(),
+            way=way,
+            model=model.name,
         )
         earlier = tuple(r for r in record.revisions if r.number < revision)
-        if runs or not earlier or self.engine is None:
+        if runs or not earlier or self.engine is None or way == "edited":
             await asyncio.to_thread(self.archive.tag, app.id, revision, best.commit)
             pins = record.pins
             if runs and not pins:
@@ -352,21 +442,27 @@ class Studio:
             record = replace(
                 record,
                 kind=built.plan.kind,
-                plan=plan_to_data(built.plan),
+                plan=record.plan if way == "edited" else plan_to_data(built.plan),
                 verdict=verdict,
                 revisions=(*earlier, kept),
                 pins=pins,
             )
         await asyncio.to_thread(self.archive.save, record)
         if best.examination.picture:
-            await asyncio.to_thread(self.archive.save_thumb, app.id, best.examination.picture)
+            await asyncio.to_thread(
+                self.archive.save_thumb, app.id, best.examination.picture, revision
+            )
         last_two_and_best = {built.attempts - 1, built.attempts, best.number}
         await asyncio.to_thread(self.archive.keep_pictures, app.id, revision, last_two_and_best)
         if built.running is not None:
             await self.previews.show(app.id, revision, built.running)
         if runs:
             return Finished(status="ready", sentence=verdict.sentence)
-        if earlier:
+        if way == "edited":
+            return Finished(
+                status="failed", sentence=f"Your edit is kept as r{revision}. {verdict.sentence}"
+            )
+        if earlier and self.engine is not None:
             sentence = (
                 f"The change did not work: {verdict.sentence} Revision {earlier[-1].number} stays."
             )
@@ -475,22 +571,21 @@ class Studio:
         """Deletes a discarded app for good; returns the receipt, a line for each thing gone."""
         return await asyncio.to_thread(self.archive.purge, app_id)
 
-    async def go_back(self, app_id: str, revision: int) -> App:
-        """Makes an earlier revision the newest one again: appended, so nothing is lost."""
-        app = await asyncio.to_thread(self.archive.load, app_id)
+    async def go_back(self, app_id: str, revision: int, *, way: Way = "restored") -> App:
+        """Makes an earlier revision the newest one again, with its plan and picture: appended, so
+        nothing is lost. Raises UserError while the app is being built, here or elsewhere."""
         if app_id in self._builds:
             raise UserError("This app is being built.", "Wait for it, or stop it.")
-        old = _revision(app, revision)
-        number = len(app.revisions) + 1
-        again = replace(old, number=number, request=f"Back to r{revision}", created=now())
-        await asyncio.to_thread(self.archive.tag, app_id, number, old.commit)
-        app = replace(
-            app, revisions=(*app.revisions, again), verdict=old.verdict, status="ready", used=now()
-        )
-        await asyncio.to_thread(self.archive.save, app)
-        acted = Acted(action="restored", detail=f"r{revision} as r{number}")
-        await asyncio.to_thread(self.archive.append, app_id, [acted], sync=True)
-        return app
+        return await asyncio.to_thread(go_back, self.archive, app_id, revision, way)
+
+    async def undo(self, app_id: str) -> App:
+        """Goes back to the revision before the newest one; again, to the one before that. Raises
+        UserError when there is none."""
+        app = await self._made(app_id)
+        target = versions.before(app)
+        if target is None:
+            raise UserError("There is nothing to undo: this is the first version.")
+        return await self.go_back(app_id, target.number, way="undone")
 
     # Models
 
@@ -530,8 +625,19 @@ class Studio:
         """The model of one build: the endpoint's, else the starter that fits the idea."""
         endpoint = await find_endpoint(self.settings)
         if endpoint is not None:
-            return OpenAIModel(endpoint, self.settings, model=name)
-        changes = [revision.request for revision in app.revisions[1:]]
+            # A remake is by one model, whatever the settings give each role.
+            alone = bool(app.remake_of and name)
+            settings = replace(self.settings, roles={}) if alone else self.settings
+            return OpenAIModel(endpoint, settings, model=name)
+        if app.remake_of:
+            raise UserError("No model is connected, so none can make this again.", CONNECT)
+        line = versions.lineage(app.revisions)
+        if any(revision.way == "edited" for revision in line):
+            raise UserError(
+                "You edited this app by hand, and a starter would write over that.",
+                f"A model can change it. {CONNECT}",
+            )
+        changes = [revision.request for revision in line[1:]]
         if words != app.idea:
             changes.append(words)
         return StarterModel.for_idea(app.idea, app.kind, changes)
@@ -556,8 +662,60 @@ class Studio:
 
     async def _text_files(self, app: App) -> dict[str, str]:
         """The newest revision's files that are text; others stay out of prompts and replies."""
-        files = await asyncio.to_thread(self.archive.files, app.id, app.revisions[-1].commit)
-        return {path: data.decode("utf-8", "replace") for path, data in files.items()}
+        return _texts(await asyncio.to_thread(self.archive.files, app.id, app.revisions[-1].commit))
+
+    async def _made(self, app_id: str) -> App:
+        """The app. Raises UserError when it has no revision yet."""
+        app = await asyncio.to_thread(self.archive.load, app_id)
+        if not app.revisions:
+            raise UserError(
+                "There is no version of this app to change yet.", "Build it again first."
+            )
+        return app
+
+
+def go_back(archive: Archive, app_id: str, revision: int, way: Way = "restored") -> App:
+    """What `Studio.go_back` does, for a command that needs no studio."""
+    with archive.claim(app_id):
+        app = archive.load(app_id)
+        old = _revision(app, revision)
+        number = len(app.revisions) + 1
+        again = replace(
+            old,
+            number=number,
+            request=f"Back to r{revision}",
+            created=now(),
+            way=way,
+            source=revision,
+        )
+        archive.tag(app_id, number, old.commit)
+        plan = versions.plan_of(app.revisions, revision, archive.events(app_id)) or app.plan
+        app = replace(
+            app,
+            title=str(plan.get("title") or app.title),
+            plan=plan,
+            revisions=(*app.revisions, again),
+            verdict=old.verdict,
+            status="failed" if old.verdict.state == "broken" else "ready",
+            used=now(),
+        )
+        archive.save(app)
+        if picture := archive.thumb(app_id, revision):
+            archive.save_thumb(app_id, picture, number)
+        archive.append(
+            app_id, [Acted(action="restored", detail=f"r{revision} as r{number}")], sync=True
+        )
+    return app
+
+
+def _way(asked: Requested) -> Way:
+    """A request's way; one that this version doesn't know is like any request in words."""
+    known: dict[str, Way] = {"edited": "edited", "repair": "repair", "afresh": "afresh"}
+    return known.get(asked.way, "asked")
+
+
+def _texts(files: Mapping[str, bytes]) -> dict[str, str]:
+    return {path: data.decode("utf-8", "replace") for path, data in files.items()}
 
 
 def _revision(app: App, number: int | None) -> Revision:

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import docker
 import pytest
 
 from tests.scripted import ScriptedModel, code, plan
-from vibe.app import App
+from vibe.app import App, Revision, Verdict
 from vibe.errors import UserError
-from vibe.events import Asked, Finished, Requested
+from vibe.events import Asked, Finished, PlanMade, Requested
 from vibe.model import Model
 from vibe.sandbox import web
 from vibe.sandbox.docker import DockerEngine
 from vibe.sandbox.owners import gallery_label
 from vibe.settings import Limits, Settings
 from vibe.studio import Studio
+from vibe.versions import lineage, wish
 
 pytestmark = pytest.mark.docker
 
@@ -34,8 +36,9 @@ print("wrote", open("data/in.txt").read() if os.path.exists("data/in.txt") else 
 class Scripted(Studio):
     """A studio whose builds take their replies from a list."""
 
-    def replies(self, *replies: str, pause: float = 0.0) -> None:
+    def replies(self, *replies: str, pause: float = 0.0) -> ScriptedModel:
         self._script = ScriptedModel(*replies, pause=pause)
+        return self._script
 
     async def _model(self, app: App, words: str, name: str | None) -> Model:
         return self._script
@@ -214,3 +217,148 @@ async def test_a_question_waits_for_its_answer_and_a_stop_ends_the_wait(studio: 
     assert studio.question(app.id) is None
     [end] = [e for e in studio.archive.events(app.id) if isinstance(e, Finished)]
     assert end.status == "stopped"
+
+
+def page(words: str) -> bytes:
+    return f"<!doctype html><html><body><h1>{words}</h1></body></html>".encode()
+
+
+async def test_an_edit_by_hand_is_a_revision_that_is_examined_without_a_model(
+    studio: Scripted,
+) -> None:
+    says = "{name: Greets, steps: [{see: Hello}]}"
+    studio.replies(plan("web", "Greeter", [says]), HELLO)
+    app = await studio.create("say hello")
+    await studio.wait(app.id)
+    studio.replies()  # a model that is asked now raises
+
+    await studio.edit(app.id, {"index.html": page("Hello you")}, base=1)
+    with pytest.raises(UserError, match="being built"):
+        await studio.edit(app.id, {"index.html": page("too soon")})
+    assert (await studio.wait(app.id)).status == "ready"
+    assert "Hello you" in await front_page(studio, app.id)
+    edited = studio.archive.load(app.id)
+    assert [(r.number, r.way, r.model) for r in edited.revisions] == [
+        (1, "asked", "scripted"),
+        (2, "edited", "you"),
+    ]
+    assert edited.revisions[-1].verdict.state == "works"
+    assert edited.model == "scripted"
+    assert studio.archive.files(app.id, "r2") == {"index.html": page("Hello you")}
+    asked = [e for e in studio.archive.events(app.id) if isinstance(e, Requested)]
+    assert (asked[-1].way, asked[-1].model, asked[-1].text) == (
+        "edited",
+        "you",
+        "Edited by hand: index.html",
+    )
+    with pytest.raises(UserError, match="r2 was made while"):
+        await studio.edit(app.id, {"index.html": page("late")}, base=1)
+
+    # One that breaks a promise is kept all the same, and says so.
+    await studio.edit(app.id, {"index.html": page("Goodbye")})
+    await studio.wait(app.id)
+    last = studio.archive.load(app.id).revisions[-1]
+    assert (last.number, last.verdict.state) == (3, "partly")
+    assert studio.archive.thumb(app.id, 3)
+
+    # One that can't run keeps the program before it in front of the person.
+    await studio.edit(app.id, {"index.html": b"<p>no script end<script>"})
+    end = await studio.wait(app.id)
+    assert end.status == "failed"
+    assert "Your edit is kept as r4" in end.sentence
+    assert "Goodbye" in await front_page(studio, app.id)
+    assert len(studio.archive.load(app.id).revisions) == 4
+
+
+@pytest.mark.parametrize(
+    ("files", "why"),
+    [
+        ({"index.html": b"x" * 1_000_001}, "1,000,001 bytes"),
+        ({"other.html": b"x"}, "index.html is missing"),
+        ({"index.html": b"x", "../up.html": b"x"}, "must stay inside"),
+        ({"index.html": b"x", ".git/config": b"x"}, "git's own"),
+        ({"index.html": b"\xff\xfe"}, "not text"),
+    ],
+)
+async def test_an_edit_by_hand_obeys_the_rules_for_a_model_s_files(
+    studio: Scripted, files: dict[str, bytes], why: str
+) -> None:
+    app = an_app(studio, page("one"))
+    with pytest.raises(UserError, match=why):
+        await studio.edit(app.id, files)
+    assert studio.archive.load(app.id).status == "ready"
+    assert studio.archive.events(app.id) == []
+
+
+def an_app(studio: Studio, *contents: bytes, plans: bool = False) -> App:
+    """A web app with a revision for each content, as builds leave it."""
+    app = studio.archive.create("say hello", kind="web", model="m")
+    verdict = Verdict("works", "It runs.")
+    kept: list[Revision] = []
+    for number, content in enumerate(contents, 1):
+        commit = studio.archive.commit(app.id, {"index.html": content}, "r")
+        studio.archive.tag(app.id, number, commit)
+        kept.append(Revision(number, f"change {number}", commit, 1, verdict, app.created))
+        if plans:
+            data = {"title": f"T{number}", "kind": "web", "summary": "", "checks": []}
+            asked = Requested(number, f"change {number}", "web", "m", "fix")
+            studio.archive.append(app.id, [asked, PlanMade(data)], sync=False)
+    app = replace(app, status="ready", verdict=verdict, revisions=tuple(kept))
+    studio.archive.save(app)
+    return app
+
+
+async def test_undo_goes_back_a_step_each_time_and_loses_nothing(studio: Scripted) -> None:
+    app = an_app(studio, b"one", b"two", b"three", plans=True)
+    studio.archive.save_thumb(app.id, b"picture of one", 1)
+    studio.archive.save_thumb(app.id, b"picture of three", 3)
+    assert (await studio.undo(app.id)).revisions[-1].source == 2
+    back = await studio.undo(app.id)
+    assert [r.number for r in back.revisions] == [1, 2, 3, 4, 5]
+    assert studio.archive.files(app.id, "r5") == {"index.html": b"one"}
+    assert back.plan["title"] == back.title == "T1"
+    assert studio.archive.thumb(app.id) == b"picture of one"
+    with pytest.raises(UserError, match="nothing to undo"):
+        await studio.undo(app.id)
+    forth = await studio.go_back(app.id, 3)
+    assert studio.archive.files(app.id, "r6") == {"index.html": b"three"}
+    assert forth.plan["title"] == "T3"
+    # What was left behind is not part of the wish any more.
+    assert [r.number for r in lineage(forth.revisions, 5)] == [1]
+    assert wish(forth).endswith("- change 2\n- change 3")
+
+
+async def test_another_approach_starts_with_a_clean_context_and_knows_what_failed(
+    studio: Scripted,
+) -> None:
+    says = "{name: Greets, steps: [{see: Hello}]}"
+    studio.replies(plan("web", "Greeter", [says]), BYE)
+    app = await studio.create("say hello")
+    await studio.wait(app.id)
+    model = studio.replies(HELLO)
+    await studio.afresh(app.id)
+    assert (await studio.wait(app.id)).status == "ready"
+    [prompt] = model.prompts
+    said = "\n".join(message.content for message in prompt.messages)
+    assert "<h1>Goodbye" not in said
+    assert "- check: Greets" in said
+    assert "say hello" in said
+    made = studio.archive.load(app.id)
+    assert [(r.way, r.verdict.state) for r in made.revisions] == [
+        ("asked", "partly"),
+        ("afresh", "works"),
+    ]
+
+
+async def test_a_remake_is_another_app_that_knows_of_the_first(studio: Scripted) -> None:
+    studio.replies(plan("web", "Greeter"), HELLO, plan("web", "Other greeter"), BYE)
+    first = await studio.create("say hello", data={"in.csv": b"a,b"})
+    await studio.wait(first.id)
+    second = await studio.remake(first.id, model="another")
+    await studio.wait(second.id)
+    one, other = studio.archive.load(first.id), studio.archive.load(second.id)
+    assert (one.remakes, other.remake_of) == ((second.id,), first.id)
+    assert (one.title, other.title) == ("Greeter", "Other greeter")
+    assert studio.archive.data(second.id) == {"in.csv": b"a,b"}
+    with pytest.raises(UserError, match="no model's name"):
+        await studio.remake(first.id, model=" ")

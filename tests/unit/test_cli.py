@@ -1,6 +1,7 @@
 """The command line without an engine: what it prints, how it exits, that docs/cli.md knows it."""
 
 import argparse
+import dataclasses
 import io
 import json
 import re
@@ -12,6 +13,7 @@ import pytest
 from vibe import events as ev
 from vibe.app import App, Revision, Verdict
 from vibe.archive import Archive
+from vibe.changing import read_code
 from vibe.cli import main, parser
 from vibe.commands import read_data
 from vibe.errors import UserError
@@ -262,3 +264,63 @@ def test_every_event_can_be_told():
 
 def test_the_module_runs_as_the_command():
     assert vibe("--version").stdout.startswith("vibe ")
+
+
+def test_the_last_two_revisions_are_compared_and_undo_brings_the_first_back(
+    archive, capsys, monkeypatch
+):
+    app = made(archive)
+    first = app.revisions[0]
+    commit = archive.commit(app.id, {"main.py": b"print('bye')\n"}, "r2")
+    archive.tag(app.id, 2, commit)
+    second = dataclasses.replace(first, number=2, commit=commit, request="say bye")
+    archive.save(dataclasses.replace(app, revisions=(first, second)))
+    assert main(["diff", app.id]) == 0
+    told = capsys.readouterr().out
+    assert "-print('hello')\n+print('bye')\n" in told
+    assert main(["diff", app.id, "r2", "1"]) == 0
+    assert "-print('bye')\n+print('hello')\n" in capsys.readouterr().out
+    assert main(["diff", app.id, "r2", "r7"]) == 2
+    assert "r1, r2" in capsys.readouterr().err
+    assert main(["undo", app.id]) == 0
+    assert main(["undo", app.id]) == 2
+    assert main(["restore", app.id, "--to", "r2"]) == 0
+    assert [(r.number, r.way) for r in archive.load(app.id).revisions] == [
+        (1, "asked"),
+        (2, "asked"),
+        (3, "undone"),
+        (4, "restored"),
+    ]
+    assert archive.files(app.id, "r4") == {"main.py": b"print('bye')\n"}
+    assert main(["restore", app.id, "--to", "../x"]) == 2
+
+
+def test_a_folder_of_code_is_read_without_what_isn_t_code(tmp_path):
+    folder = tmp_path / "code"
+    for name in ("main.py", "lib/deep.py", ".git/config", ".env", "__pycache__/x.pyc"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(name)
+    (folder / "link.py").symlink_to("/etc/passwd")
+    (folder / "linked").symlink_to("/etc")
+    assert read_code(folder, 100) == {"main.py": b"main.py", "lib/deep.py": b"lib/deep.py"}
+    with pytest.raises(UserError, match="more than 10 bytes"):
+        read_code(folder, 10)
+    with pytest.raises(UserError, match="no folder"):
+        read_code(folder / "main.py", 100)
+
+
+def test_an_edit_from_a_folder_is_a_revision_also_without_an_engine(archive, tmp_path):
+    app = made(archive)
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "main.py").write_text("print('mine')\n")
+    edited = vibe("edit", app.id, "--from", str(folder))
+    assert edited.returncode == 1, "it was never run"
+    assert "there is no sandbox to run it in" in edited.stdout
+    last = archive.load(app.id).revisions[-1]
+    assert (last.number, last.way, last.model) == (2, "edited", "you")
+    assert archive.files(app.id, "r2") == {"main.py": b"print('mine')\n"}
+    (folder / "main.py").rename(folder / "other.py")
+    refused = vibe("edit", app.id, "--from", str(folder))
+    assert refused.returncode == 2
+    assert "main.py is missing" in refused.stderr

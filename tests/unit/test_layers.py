@@ -14,10 +14,11 @@ from vibe.settings import ROOT
 PACKAGE = ROOT / "vibe"
 
 LAYERS = {
-    "entry": "cli __main__ commands gallery_commands upkeep_commands telling server ui",
+    "entry": "cli __main__ commands changing gallery_commands upkeep_commands telling server ui",
     "services": """studio previews opening listening gateway headers hosts relay upstream export
         transcript passages requirements doctor setup boxes disk""",
-    "core": """loop attempt plan outline steps reply claims edits fences joining naming diagnosis
+    "core": """by_hand versions diffs loop attempt plan outline steps reply claims edits fences
+        joining naming diagnosis
         evidence fixes
         plan_checks repairs checks ladder looking trying text_faults browser running verdict writing
         budget model_trial keeping narration prompts samples""",
