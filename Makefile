@@ -36,6 +36,9 @@ lock: ## The locks anew from pyproject.toml and sandboxes/*.in (UPGRADE=--upgrad
 	for name in python browser uv; do \
 	  $(compile) sandboxes/$$name-requirements.in -o sandboxes/$$name-requirements.txt || exit 1; \
 	done
+	$(bin)/uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-header \
+	  --annotation-style=line -c sandboxes/python-requirements.txt sandboxes/python-requirements.in \
+	  -o sandboxes/python-wanted-by.txt
 
 clean: ## What the two commands made in this folder; images and the gallery stay
 	rm -rf .venv .state .pytest_cache .mypy_cache .ruff_cache .hypothesis test-results

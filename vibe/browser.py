@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from vibe.errors import BoxLost, EngineFault
-from vibe.plan import Check
+from vibe.plan import Check, Step
 from vibe.running import Running
 from vibe.sandbox.engine import Box, BoxSpec, Engine, Outcome, Stream
 from vibe.settings import SANDBOXES
@@ -152,7 +152,8 @@ class Browser:
             "shared": running.stateless,
             "alone": alone,
             "checks": [
-                {"name": c.name, "steps": [[s.action, _value(s)] for s in c.steps]} for c in checks
+                {"name": c.name, "steps": [[s.action, step_value(s)] for s in c.steps]}
+                for c in checks
             ],
             "files": {
                 name: base64.b64encode(content).decode()
@@ -299,7 +300,7 @@ async def _pump(source: Stream, target: Stream) -> None:
     await target.end()
 
 
-def _value(step: Any) -> Any:
+def step_value(step: Step) -> Any:
     """A step's value as the driver reads it: text, a number, or field and value."""
     if step.action in ("fill", "select", "upload", "drag"):
         name = {"fill": "with", "select": "option", "upload": "file", "drag": "to"}[step.action]

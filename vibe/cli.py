@@ -102,8 +102,13 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("args", metavar="ARGS", nargs="*", help="a script's arguments, after --")
     export = add("export", "Take an app out of Vibe.", gallery.export, app=True)
     where = export.add_mutually_exclusive_group(required=True)
-    where.add_argument("--zip", metavar="FILE", type=Path)
-    where.add_argument("--git", metavar="DIR", type=Path)
+    where.add_argument("--zip", metavar="FILE", type=Path, help="a zip file")
+    where.add_argument("--git", metavar="DIR", type=Path, help="a new folder, a git repository")
+    where.add_argument("--file", metavar="FILE", type=Path, help="one file: web pages and scripts")
+    export.add_argument("--licence", default="none",
+                        help="none, MIT, Apache-2.0 or BSD-3-Clause")  # fmt: skip
+    export.add_argument("--no-transcript", action="store_true",
+                        help="without TRANSCRIPT.md and events.jsonl")  # fmt: skip
     add("discard", "Move an app to the trash.", gallery.discard, app=True)
     diff = add("diff", "Show what changed between two versions.", changing.diff, app=True)
     for name in ("old", "new"):

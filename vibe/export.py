@@ -9,31 +9,39 @@ from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from vibe.app import App
 from vibe.archive import Archive
 from vibe.durable import part_of, write_whole, writing
 from vibe.errors import ModelFault, UserError
 from vibe.events import to_json
-from vibe.kinds import kinds
 from vibe.paths import safe_files
 from vibe.repository import MAX_TREE, Repository
-from vibe.requirements import requirements
-from vibe.settings import TEMPLATES
-from vibe.transcript import environment, transcript_html, transcript_markdown
+from vibe.standalone import TRANSCRIPT, Choices, free, standing_alone
+from vibe.transcript import transcript_html, transcript_markdown
 
-__all__ = ["export_git", "export_zip", "exported_files", "transcript_html", "transcript_markdown"]
+__all__ = [
+    "Choices",
+    "export_git",
+    "export_zip",
+    "exported_files",
+    "transcript_html",
+    "transcript_markdown",
+]
 
 ELSEWHERE = "choose another place"
+LAST_MESSAGE = "Add README, tests and what else it takes to run without Vibe"
 EPOCH = (1980, 1, 1, 0, 0, 0)
 """Time of every file in a zip, the earliest it knows: the same app gives the same bytes."""
 
 
-def exported_files(archive: Archive, app_id: str) -> dict[str, bytes]:
+def exported_files(
+    archive: Archive, app_id: str, choices: Choices | None = None
+) -> dict[str, bytes]:
     """The files of the exported repository: the newest revision's code, the attached data, and
-    README, requirements, transcript, events and .gitignore. A name that the code has already
-    belongs to the code; the other file is then called `vibe-…`."""
+    what they need to run, to be tested and to be understood without Vibe. A name that the code has
+    already belongs to the code; README, tests and transcript are then called `vibe-…`."""
+    choices = choices or Choices()
     app = archive.load(app_id)
     code = _newest(archive, app)
     data = {f"data/{name}": content for name, content in archive.data(app_id).items()}
@@ -41,32 +49,36 @@ def exported_files(archive: Archive, app_id: str) -> dict[str, bytes]:
         files = safe_files(data | code, most=MAX_TREE)
     except ModelFault:  # the code has other files where the attached ones would go
         files, data = code, {}
-    pins = app.pins.get("packages")
-    needed = requirements(app.kind, code, pins if isinstance(pins, dict) else {})
-    names = {
-        "readme": _free("README.md", files),
-        "transcript": _free("TRANSCRIPT.md", files),
-        "events": _free("events.jsonl", files),
-        "requirements": "requirements.txt" if needed or "requirements.txt" in code else "",
-    }
-    made = {
-        names["readme"]: _readme(app, code, names, has_data=bool(data)),
-        names["transcript"]: transcript_markdown(archive, app_id),
-        names["events"]: "".join(f"{to_json(event)}\n" for event in archive.events(app_id)),
-    }
-    if "requirements.txt" not in code and needed:
-        made["requirements.txt"] = needed
-    if ".gitignore" not in code:
-        made[".gitignore"] = environment().get_template("transcript/gitignore.j2").render()
-    return files | {name: text.encode() for name, text in made.items()}
+    files = files | standing_alone(app, code, data, archive.thumb(app_id), choices)
+    if choices.transcript:
+        told = "".join(f"{to_json(event)}\n" for event in archive.events(app_id))
+        pages = zip(TRANSCRIPT, (transcript_markdown(archive, app_id), told), strict=True)
+        files |= {free(name, code | data): text.encode() for name, text in pages}
+    return files
 
 
-def export_zip(archive: Archive, app_id: str, path: Path, *, overwrite: bool = False) -> Path:
+def export_zip(
+    archive: Archive,
+    app_id: str,
+    path: Path,
+    choices: Choices | None = None,
+    *,
+    overwrite: bool = False,
+) -> Path:
     """Writes the exported repository as a zip file, whole or not at all; the same app gives the
     same bytes. Returns `path`. Raises UserError when it exists, unless told to `overwrite`."""
+    check_free(path, overwrite=overwrite)
+    return written(path, zipped(exported_files(archive, app_id, choices)))
+
+
+def check_free(path: Path, *, overwrite: bool = False) -> None:
+    """Raises UserError when there is something at the path that must stay."""
     if path.is_dir() or ((path.exists() or path.is_symlink()) and not overwrite):
         raise UserError(f"{path} exists already.", "Choose another name, or say to overwrite it.")
-    content = zipped(exported_files(archive, app_id))
+
+
+def written(path: Path, content: bytes) -> Path:
+    """Writes an exported file, whole or not at all."""
     with writing(str(path), move=ELSEWHERE):
         write_whole(path, content)
     return path
@@ -85,7 +97,7 @@ def zipped(files: Mapping[str, bytes]) -> bytes:
     return buffer.getvalue()
 
 
-def export_git(archive: Archive, app_id: str, folder: Path) -> Path:
+def export_git(archive: Archive, app_id: str, folder: Path, choices: Choices | None = None) -> Path:
     """Makes `folder` a git repository with a commit and a tag (r1, r2 …) for each revision, its
     message what was asked for, and a last commit that adds the other exported files.
 
@@ -96,7 +108,7 @@ def export_git(archive: Archive, app_id: str, folder: Path) -> Path:
     if folder.is_dir() and any(folder.iterdir()):
         raise UserError(f"{folder} is not empty.", "Choose another one, or empty it.")
     app = archive.load(app_id)
-    files = exported_files(archive, app_id)
+    files = exported_files(archive, app_id, choices)
     part = part_of(folder)
     with writing(str(folder), move=ELSEWHERE):
         try:
@@ -110,8 +122,8 @@ def export_git(archive: Archive, app_id: str, folder: Path) -> Path:
                 )
             if not app.revisions and (code := archive.files(app_id)):
                 repository.commit(code, app.idea, seconds=_seconds(app.created))
-            message = "Add README, transcript and what else it takes to run without Vibe"
-            repository.commit(files, message)
+            last = app.revisions[-1].created if app.revisions else app.created
+            repository.commit(files, LAST_MESSAGE, seconds=_seconds(last))
             part.rename(folder)
         except BaseException:
             shutil.rmtree(part, ignore_errors=True)
@@ -122,46 +134,6 @@ def export_git(archive: Archive, app_id: str, folder: Path) -> Path:
 def _newest(archive: Archive, app: App) -> dict[str, bytes]:
     """The code of the newest revision; of the last attempt when no revision was kept."""
     return archive.files(app.id, app.revisions[-1].commit if app.revisions else None)
-
-
-def _readme(
-    app: App, code: Mapping[str, bytes], names: Mapping[str, str], *, has_data: bool
-) -> str:
-    return (
-        environment()
-        .get_template("transcript/readme.md.j2")
-        .render(
-            app=app,
-            summary=str(app.plan.get("summary", "")),
-            changes=app.revisions[1:],
-            run=_how_to_run(app, code, names["requirements"]).rstrip(),
-            data=has_data,
-            verdict=app.revisions[-1].verdict if app.revisions else app.verdict,
-            names=names,
-        )
-    )
-
-
-def _how_to_run(app: App, code: Mapping[str, bytes], requirements_name: str) -> str:
-    kind = kinds().get(app.kind)
-    if not code or kind is None:
-        return "There is no program: no build of this idea got as far as that."
-    values: dict[str, Any] = {
-        "entry": kind.entry,
-        "port": kind.port,
-        "requirements": requirements_name,
-        "writes": any(b"results" in content for content in code.values()),
-    }
-    name = f"kinds/{kind.name}/export/run.md.j2"
-    if not (TEMPLATES / name).is_file():
-        return f"Its entry is `{kind.entry}`."
-    return environment().get_template(name).render(values)
-
-
-def _free(name: str, files: Mapping[str, bytes]) -> str:
-    """The name, or `vibe-<name>` when the code has a file or folder of that name."""
-    taken = {part.casefold() for path in files for part in (path, path.split("/")[0])}
-    return f"vibe-{name}" if name.casefold() in taken else name
 
 
 def _seconds(time: str) -> int | None:

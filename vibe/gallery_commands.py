@@ -79,13 +79,17 @@ def _show(app: App, files: dict[str, bytes]) -> None:
 
 def export(settings: Settings, arguments: argparse.Namespace) -> int:
     from vibe import export as exporting
+    from vibe.single import export_file
 
     archive = opened(settings)
     app = find(archive, arguments.id)
+    choices = exporting.Choices(arguments.licence, not arguments.no_transcript)
     if arguments.zip is not None:
-        print(exporting.export_zip(archive, app.id, arguments.zip))
+        print(exporting.export_zip(archive, app.id, arguments.zip, choices))
+    elif arguments.file is not None:
+        print(export_file(archive, app.id, arguments.file))
     else:
-        print(exporting.export_git(archive, app.id, arguments.git))
+        print(exporting.export_git(archive, app.id, arguments.git, choices))
     return 0
 
 

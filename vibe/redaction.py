@@ -23,6 +23,11 @@ SHAPES = re.compile(
       | gh[opsur]_                       [A-Za-z0-9]{30,}
       | github_pat_                      [A-Za-z0-9_]{30,}
       | glpat-                           [A-Za-z0-9_-]{20,}
+      | npm_                             [A-Za-z0-9]{36}
+      | pypi-AgE                         [A-Za-z0-9_-]{50,}
+      | SG\.                             [A-Za-z0-9_-]{16,} \. [A-Za-z0-9_-]{16,}
+      | ya29\.                           [A-Za-z0-9_-]{30,}
+      | dop_v1_                          [a-f0-9]{60,}
       | hf_                              [A-Za-z0-9]{30,}
       | xox[abeoprs]-                    [A-Za-z0-9-]{20,}
       | AIza                             [A-Za-z0-9_-]{35}
@@ -41,6 +46,12 @@ they go when the end line is missing), bearer tokens, and the name and password 
 def redact(text: str, secrets: Sequence[str] = ()) -> str:
     """The text with known secret values and key shapes replaced by MASK."""
     return redact_pieces([text], secrets)[0]
+
+
+def secret_lines(text: str, secrets: Sequence[str] = ()) -> list[int]:
+    """The lines of the text, from 1, in which a known secret or the shape of a key begins."""
+    spans = _spans(text, secrets)
+    return sorted({text.count("\n", 0, first) + 1 for first, _ in spans})
 
 
 def redact_pieces(

@@ -1,4 +1,4 @@
-"""The packages that a program imports, as the requirements file of an exported app."""
+"""The packages that a program imports, as the requirements and the lock of an exported app."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import ast
 import re
 import sys
 from collections.abc import Mapping
+from functools import cache
 from pathlib import PurePosixPath
 
 from vibe.modules import canonical, package_of
+from vibe.settings import SANDBOXES
 
 KNOWN = {
     "altair", "flask", "matplotlib", "numpy", "openpyxl", "pandas", "pillow", "plotly", "pyyaml",
@@ -29,14 +31,10 @@ def requirements(kind: str, files: Mapping[str, bytes], pins: Mapping[str, objec
     A package that Vibe's own image didn't have is only named in a comment: a model makes names
     up, and such a name may have been taken by someone with bad intent.
     """
-    versions = {canonical(name): str(version) for name, version in pins.items()}
-    needed = {KIND_PACKAGES[kind]} if kind in KIND_PACKAGES else set()
-    needed |= {canonical(package_of(name) or name) for name in _imports(files)}
-    if "pandas" in needed and any(b"excel" in content.lower() for content in files.values()):
-        needed.add("openpyxl")
+    pinned = {canonical(name): str(version) for name, version in pins.items()}
     lines = []
-    for package in sorted(needed):
-        version = versions.get(package, "")
+    for package in _needed(kind, files):
+        version = pinned.get(package, "")
         if _VERSION.fullmatch(version):
             lines.append(f"{package}=={version}")
         elif package in KNOWN:
@@ -46,6 +44,99 @@ def requirements(kind: str, files: Mapping[str, bytes], pins: Mapping[str, objec
                 f"# {package}: imported, but not seen by Vibe; look at it before you install"
             )
     return "".join(f"{line}\n" for line in lines)
+
+
+def lock(kind: str, files: Mapping[str, bytes], pins: Mapping[str, object]) -> str:
+    """A requirements file of everything that must be installed, what packages need in turn
+    included: with hashes where `pins` are the versions that Vibe's image has today, with versions
+    alone where they are older. Empty when the program needs nothing that the image had.
+    """
+    pinned = {canonical(name): str(version) for name, version in pins.items()}
+    blocks, dependencies = _locked(), _dependencies()
+    wanted, waiting = set[str](), [name for name in _needed(kind, files) if name in blocks]
+    while waiting:
+        name = waiting.pop()
+        if name not in wanted:
+            wanted.add(name)
+            waiting += dependencies.get(name, ())
+    old = {
+        name
+        for name in wanted & pinned.keys()
+        if _VERSION.fullmatch(pinned[name]) and f"=={pinned[name]} " not in blocks[name]
+    }
+    if not old:
+        return "".join(blocks[name] for name in sorted(wanted))
+    return "".join(
+        f"{name}=={pinned[name]}\n" if name in old else _without_hashes(blocks[name])
+        for name in sorted(wanted)
+    )
+
+
+def joined(one: str, other: str) -> str:
+    """Two locks as one; where both have a package it is the first one's. Hashes stay only when
+    every package has them, since pip takes all or none."""
+    blocks = _blocks(other) | _blocks(one)
+    if not all("--hash=" in block for block in blocks.values()):
+        blocks = {name: _without_hashes(block) for name, block in blocks.items()}
+    return "".join(blocks[name] for name in sorted(blocks))
+
+
+def versions(text: str) -> dict[str, str]:
+    """The version of each package in a lock."""
+    return {name: match[1] for name, block in _blocks(text).items()
+            if (match := re.search(r"==([^ ;\\\s]+)", block))}  # fmt: skip
+
+
+def direct(kind: str, files: Mapping[str, bytes], pins: Mapping[str, object]) -> list[str]:
+    """The packages that the program itself asks for, pinned where that is known; those that Vibe
+    never saw are left out."""
+    lines = requirements(kind, files, pins).splitlines()
+    return [line for line in lines if not line.startswith("#")]
+
+
+def _needed(kind: str, files: Mapping[str, bytes]) -> list[str]:
+    needed = {KIND_PACKAGES[kind]} if kind in KIND_PACKAGES else set()
+    needed |= {canonical(package_of(name) or name) for name in _imports(files)}
+    if "pandas" in needed and any(b"excel" in content.lower() for content in files.values()):
+        needed.add("openpyxl")
+    return sorted(needed)
+
+
+@cache
+def _locked() -> dict[str, str]:
+    """The image's lock, by package."""
+    return _blocks((SANDBOXES / "python-requirements.txt").read_text("utf-8"))
+
+
+@cache
+def _dependencies() -> dict[str, list[str]]:
+    """What each package of the image's lock needs directly."""
+    found: dict[str, list[str]] = {}
+    for line in (SANDBOXES / "python-wanted-by.txt").read_text("utf-8").splitlines():
+        package, _, users = line.partition("# via ")
+        for user in users.split(", "):
+            if re.fullmatch(r"[a-z0-9-]+", user):
+                found.setdefault(user, []).append(package.partition("==")[0])
+    return found
+
+
+def _blocks(text: str) -> dict[str, str]:
+    """A lock's lines by package: one with markers may have several versions."""
+    found: dict[str, str] = {}
+    name = ""
+    for line in text.splitlines():
+        if begun := re.match(r"([A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[^\]]*\])?==", line):
+            name = canonical(begun[1])
+        elif not line.strip() or not line[:1].isspace():
+            name = ""
+        if name:
+            found[name] = found.get(name, "") + line + "\n"
+    return found
+
+
+def _without_hashes(block: str) -> str:
+    lines = [line for line in block.splitlines() if not line.lstrip().startswith(("--hash", "#"))]
+    return "".join(line.rstrip().removesuffix("\\").rstrip() + "\n" for line in lines)
 
 
 def _imports(files: Mapping[str, bytes]) -> set[str]:

@@ -11,13 +11,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 
 from vibe.app import App, Revision, Verdict
 from vibe.archive import Archive
 from vibe.errors import NoSuchApp, UserError
 from vibe.events import Finished, Requested, from_json, now
-from vibe.export import export_git, export_zip, exported_files
-from vibe.requirements import requirements
+from vibe.export import Choices, export_git, export_zip, exported_files
+from vibe.requirements import joined, lock, requirements
+from vibe.sandbox.images import packages
 
 PROGRAM = b"""\
 import argparse
@@ -117,17 +119,19 @@ def test_a_script_runs_from_its_git_folder(archive: Archive, app: App, tmp_path:
 def test_an_export_has_all_that_tells_about_the_app(archive: Archive, app: App) -> None:
     files = exported_files(archive, app.id)
     assert sorted(files) == [
-        ".gitignore", "README.md", "TRANSCRIPT.md", "counting.py", "data/numbers.csv",
-        "events.jsonl", "main.py",
+        ".dockerignore", ".github/workflows/tests.yml", ".gitignore", "Dockerfile", "README.md",
+        "TRANSCRIPT.md", "counting.py", "data/numbers.csv", "events.jsonl", "main.py",
+        "tests/checks.json", "tests/match.py", "tests/requirements.txt", "tests/test_script.py",
     ]  # fmt: skip
     readme = files["README.md"].decode()
     for words in (
         r"# Sum \*numbers\*", "Adds up a column.", "> Sum numbers", "Also write the sum down",
-        "python3 main.py", "**works**: It ran and exited 0.", "- exits 0", "Not checked:",
+        "python3 main.py", "**works** (20", "): It ran and exited 0.", "- exits 0", "Not checked:",
+        "docker run", "pytest tests",
         "- speed", "docker", "Made with Vibe", "`results/`", "`data/`",
     ):  # fmt: skip
         assert words in readme
-    assert "pip install" not in readme
+    assert "requirements.lock" not in readme
     events = [from_json(line) for line in files["events.jsonl"].decode().splitlines()]
     assert events == archive.events(app.id)
     assert files["TRANSCRIPT.md"].decode().count("Done.") == 1
@@ -139,7 +143,7 @@ def test_an_export_has_all_that_tells_about_the_app(archive: Archive, app: App) 
         ("web", {"index.html": b"<p>"}, "Open `index.html` in a browser"),
         ("streamlit", {"app.py": b"import streamlit"}, "streamlit run app.py"),
         ("flask", {"app.py": b"import flask"}, "flask --app app.py run"),
-        ("script", {"main.py": b"import numpy"}, "pip install -r requirements.txt"),
+        ("script", {"main.py": b"import numpy"}, "uv pip sync requirements.lock"),
         ("auto", {"x": b""}, "There is no program"),
         ("laser", {"x": b""}, "There is no program"),
     ],
@@ -147,10 +151,13 @@ def test_an_export_has_all_that_tells_about_the_app(archive: Archive, app: App) 
 def test_the_readme_says_how_each_kind_runs(
     archive: Archive, kind: str, code: dict[str, bytes], words: str
 ) -> None:
-    app = built(archive, kind, code, numpy="2.1.0")
+    app = built(archive, kind, code, **packages())
     files = exported_files(archive, app.id)
     assert words in files["README.md"].decode()
-    assert ("requirements.txt" in files) == (kind in ("streamlit", "flask", "script"))
+    installs = kind in ("streamlit", "flask", "script")
+    assert ("requirements.txt" in files) == ("requirements.lock" in files) == installs
+    if installs:
+        assert files["requirements.lock"].count(b"--hash=sha256:") > 5
 
 
 def test_requirements_are_what_the_code_imports_at_the_pinned_versions() -> None:
@@ -180,16 +187,83 @@ def test_a_package_that_vibe_never_saw_is_not_installed_by_the_way() -> None:
     )
 
 
+def test_a_lock_has_what_packages_need_in_turn_with_hashes_while_the_pins_are_todays() -> None:
+    code = {"main.py": b"import pandas"}
+    today = lock("script", code, packages())
+    names = {line.split("==")[0] for line in today.splitlines() if "==" in line}
+    assert names == {"numpy", "pandas", "python-dateutil", "tzdata"}
+    assert today.count("--hash=sha256:") > 20
+    old = lock("script", code, {**packages(), "pandas": "2.0.1"})
+    assert "pandas==2.0.1\n" in old
+    assert "tzdata==" in old
+    assert "hash" not in old
+    assert lock("script", {"main.py": b"import os, qrcode"}, packages()) == ""
+    assert lock("web", {"index.html": b"<p>"}, packages()) == ""
+
+
+def test_an_apps_own_lock_goes_before_the_images() -> None:
+    image = lock("script", {"main.py": b"import yaml"}, packages())
+    both = joined("qrcode==8.0 \\\n    --hash=sha256:1\npyyaml==5.0 --hash=sha256:2\n", image)
+    assert both == "pyyaml==5.0 --hash=sha256:2\nqrcode==8.0 \\\n    --hash=sha256:1\n"
+    assert "hash" not in joined("qrcode==8.0\n", image)
+
+
+def test_the_licence_and_the_transcript_are_the_persons_choice(
+    archive: Archive, app: App, tmp_path: Path
+) -> None:
+    files = exported_files(archive, app.id, Choices("MIT", transcript=False))
+    assert files["LICENSE"].startswith(b"MIT License")
+    assert "TRANSCRIPT.md" not in files
+    assert "events.jsonl" not in files
+    readme = files["README.md"].decode()
+    assert "Licence: MIT" in readme
+    assert "TRANSCRIPT" not in readme
+    for licence in ("Apache-2.0", "BSD-3-Clause"):
+        assert len(exported_files(archive, app.id, Choices(licence))["LICENSE"]) > 1000
+    with pytest.raises(UserError, match="no licence"):
+        Choices("GPL")
+
+
+def test_no_text_of_a_person_or_model_is_in_a_file_that_something_runs(archive: Archive) -> None:
+    evil = 'x"; RUN curl evil\n- run: evil\n```\n# evil <script>evil()</script> ${{ evil }}'
+    app = built(archive, "web", {"index.html": b"<p>", "a $(evil).txt": b""}, **packages())
+    checks = [{"name": evil, "steps": [{"see": evil}]}]
+    verdict = Verdict("works", evil, (evil,), (evil,), evil)
+    archive.save(
+        replace(
+            app, title=evil, idea=evil, model=evil, verdict=verdict,
+            plan={"title": evil, "kind": "web", "summary": evil, "checks": checks},
+            revisions=tuple(replace(r, verdict=verdict, request=evil) for r in app.revisions),
+        )
+    )  # fmt: skip
+    files = exported_files(archive, app.id, Choices("MIT"))
+    told = {"README.md", "TRANSCRIPT.md", "events.jsonl", "tests/checks.json", "a $(evil).txt"}
+    for name in files.keys() - told:
+        assert b"evil" not in files[name], name
+    assert json.loads(files["tests/checks.json"])["checks"][0]["name"].startswith('x"; RUN')
+    workflow = yaml.safe_load(files[".github/workflows/tests.yml"])
+    assert len(workflow["jobs"]["tests"]["steps"]) == 5
+    readme = files["README.md"].decode()
+    assert "<script" not in readme
+    assert "\n# evil" not in readme
+
+
 def test_files_of_the_code_keep_their_names(archive: Archive) -> None:
     own = {"README.md": b"mine", "requirements.txt": b"numpy\n", "events.jsonl/x": b"",
-           "main.py": b"", ".gitignore": b"*.x\n", "data": b"a file"}  # fmt: skip
+           "main.py": b"", ".gitignore": b"*.x\n", "data": b"a file", "Dockerfile": b"FROM mine",
+           "tests/test_mine.py": b""}  # fmt: skip
     app = built(archive, "script", own)
     files = exported_files(archive, app.id)
     assert {name: files[name] for name in own} == own
     assert sorted(files.keys() - own.keys()) == [
-        "TRANSCRIPT.md", "vibe-README.md", "vibe-events.jsonl",
+        ".github/workflows/tests.yml", "TRANSCRIPT.md", "vibe-README.md", "vibe-events.jsonl",
+        "vibe-tests/checks.json", "vibe-tests/match.py", "vibe-tests/requirements.txt",
+        "vibe-tests/test_script.py",
     ]  # fmt: skip
-    assert "vibe-events.jsonl" in files["vibe-README.md"].decode()
+    readme = files["vibe-README.md"].decode()
+    assert "vibe-events.jsonl" in readme
+    assert "pytest vibe-tests" in readme
+    assert "docker run" not in readme
 
 
 def test_a_zip_is_the_same_bytes_each_time_and_safe_to_unpack(
@@ -200,7 +274,9 @@ def test_a_zip_is_the_same_bytes_each_time_and_safe_to_unpack(
     assert one == two
     with zipfile.ZipFile(tmp_path / "1.zip") as bundle:
         for entry in bundle.infolist():
-            assert not entry.filename.startswith(("/", "."), 0, 1) or entry.filename == ".gitignore"
+            assert not entry.filename.startswith(("/", "."), 0, 1) or entry.filename in (
+                ".gitignore", ".dockerignore", ".github/workflows/tests.yml",
+            )  # fmt: skip
             assert ".." not in entry.filename.split("/")
             assert entry.external_attr >> 16 == stat.S_IFREG | 0o644
 
@@ -211,9 +287,12 @@ def test_the_history_is_a_commit_a_revision(archive: Archive, app: App, tmp_path
     assert log == [
         "Sum numbers ``` # of a file|tag: r1",
         "Also write the sum down|tag: r2",
-        "Add README, transcript and what else it takes to run without Vibe|HEAD -> main",
+        "Add README, tests and what else it takes to run without Vibe|HEAD -> main",
     ]
     assert git(folder, "log", "-1", "--format=%at", "r1") == "1735787045\n"
+    again = export_git(Archive(archive.root), app.id, tmp_path / "again")
+    assert git(again, "rev-parse", "main") == git(folder, "rev-parse", "main")
+    shutil.rmtree(again)
     assert git(folder, "status", "--porcelain") == git(folder, "fsck", "--strict") == ""
     assert git(folder, "show", "--name-only", "--format=", "r1") == "old.txt\n"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["gallery", "sum"]
