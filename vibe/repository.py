@@ -213,7 +213,7 @@ class Repository:
             os.close(lock)
 
     def _make(self) -> None:
-        part = part_of(self.folder / "new")
+        part = part_of(self.folder)  # beside it: a check-out clears the folder
         part.mkdir()
         try:
             Repo.init(str(part), default_branch=b"main").close()
@@ -225,9 +225,9 @@ class Repository:
 
     def _check_out(self, repo: Repo, tree: ObjectID) -> None:
         """Makes the work tree anew, so that no link that someone put there is followed."""
-        for entry in os.scandir(self.folder):
-            if entry.name == ".git":
-                continue
+        with os.scandir(self.folder) as entries:
+            old = [entry for entry in entries if entry.name != ".git"]
+        for entry in old:
             if entry.is_dir(follow_symlinks=False):
                 shutil.rmtree(entry.path)
             else:
