@@ -26,7 +26,7 @@ STATES: dict[str, tuple[str, Colour]] = {
 def findings(bridge: Bridge) -> None:
     """The doctor's findings: how each part is, in words, with what to do and a command to copy."""
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.subheader("This machine", anchor=False, width="content")
+        st.header("This machine", anchor=False, width="content")
         if st.button("Look again", icon=":material/refresh:", type="tertiary", key="look_again"):
             _examined.clear()
     for finding in _examined(bridge, repr(bridge.settings)):
@@ -54,7 +54,7 @@ def _examined(_bridge: Bridge, settings: str) -> list[Finding]:
 
 def sources(bridge: Bridge) -> None:
     """Every setting with its value and where that comes from; a key is only said to be set."""
-    st.subheader("Where each value comes from", anchor=False)
+    st.header("Where each value comes from", anchor=False)
     path = settings_file()
     there = "" if path.is_file() else ", which is not there yet"
     st.text(

@@ -39,7 +39,7 @@ def draw(bridge: Bridge) -> None:
 def _budget(bridge: Bridge) -> None:
     limits = bridge.settings.limits
     with st.form("limits"):
-        st.subheader("What one build may use", anchor=False)
+        st.header("What one build may use", anchor=False)
         st.caption("A build ends when the first of these is used up, with its best attempt.")
         chosen = _numbers(limits, BUDGET)
         chosen["money"] = st.number_input(
@@ -87,7 +87,7 @@ def _keeping(bridge: Bridge) -> None:
     settings = bridge.settings
     fixed = fixed_by("autonomy")
     with st.form("keeping"):
-        st.subheader("Habits", anchor=False)
+        st.header("Habits", anchor=False)
         autonomy = st.selectbox(
             "When something breaks",
             list(AUTONOMY),

@@ -55,7 +55,7 @@ def _endpoint(bridge: Bridge) -> Endpoint | None:
 
 
 def _roles(bridge: Bridge, roles: dict[Role, str]) -> None:
-    st.subheader("What each role calls", anchor=False)
+    st.header("What each role calls", anchor=False)
     for role, name in roles.items():
         with st.container(border=True, gap="small"):
             with st.container(horizontal=True, vertical_alignment="center"):
@@ -96,7 +96,7 @@ def _choice(bridge: Bridge, endpoint: Endpoint | None) -> None:
     known = {*(endpoint.models if endpoint else ()), *settings.roles.values(), settings.model}
     names = sorted(known - {""})
     with st.form("models"):
-        st.subheader("Choose models", anchor=False)
+        st.header("Choose models", anchor=False)
         base_url = st.text_input(
             "Endpoint's address",
             without_secrets(settings.base_url) if fixed_by("base_url") else settings.base_url,
@@ -151,7 +151,7 @@ def _prices(bridge: Bridge, roles: dict[Role, str]) -> None:
     if not names:
         return
     with st.form("prices"):
-        st.subheader("Prices", anchor=False)
+        st.header("Prices", anchor=False)
         st.caption("Money for a million tokens. Without a price a model's cost is not counted.")
         typed = {}
         for name in names:

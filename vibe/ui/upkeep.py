@@ -34,7 +34,7 @@ PARTS = {
 def boxes(bridge: Bridge) -> None:
     """The boxes of this gallery that run now, with memory, age and Stop."""
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.subheader("Running boxes", anchor=False, width="content")
+        st.header("Running boxes", anchor=False, width="content")
         st.button("Look again", icon=":material/refresh:", type="tertiary", key="look_again")
     try:
         found = running_boxes(bridge.settings.gallery)

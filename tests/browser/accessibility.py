@@ -1,0 +1,36 @@
+"""axe-core on a page, and what of its findings is Streamlit's own."""
+
+from __future__ import annotations
+
+import re
+from importlib.resources import files
+
+from playwright.async_api import Page
+
+AXE = (files("axe_playwright_python") / "axe.min.js").read_text("utf-8")
+
+STREAMLITS_OWN = {
+    ("color-contrast", r"react-syntax-highlighter-line-number"): "The line numbers beside code "
+    "have a colour that no theme option reaches. They say nothing that the code doesn't.",
+    ("scrollable-region-focusable", r"^<pre "): "Code that scrolls inside a fixed height has no "
+    "tabindex of its own. Chrome, Edge and Firefox let the keyboard reach such a region "
+    "themselves.",
+}
+"""(axe's rule, what the element's HTML matches) → why it is excused. Nothing else is; the list is
+repeated in docs/ux-notes.md."""
+
+
+async def violations(page: Page) -> list[str]:
+    """The serious and critical ones that aren't excused, a line for each element."""
+    await page.evaluate(AXE)
+    found = await page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+    return [
+        f"{page.url}: {rule['id']} ({rule['impact']}): {node['html'][:200]}"
+        for rule in found["violations"]
+        if rule["impact"] in ("serious", "critical")
+        for node in rule["nodes"]
+        if not any(
+            rule["id"] == excused and re.search(pattern, node["html"])
+            for excused, pattern in STREAMLITS_OWN
+        )
+    ]
