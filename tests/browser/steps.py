@@ -70,7 +70,7 @@ async def preview_address(page: Page) -> str:
 
 
 async def view(page: Page, name: str) -> None:
-    """Turns the right side to Preview, Run, Code, Changes, Logs or Results."""
+    """Turns the right side to Preview, Run, Code, Changes, Checks, Logs or Results."""
     await page.get_by_role("radio", name=name, exact=True).click()
 
 

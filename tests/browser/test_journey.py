@@ -55,6 +55,14 @@ async def test_an_idea_becomes_an_app_that_is_used_rerun_and_thrown_away(vibe, p
     await expect(preview(page).get_by_text("€36.00")).to_be_visible()
     await picture(page, "build")
 
+    await view(page, "Checks")
+    await expect(page.get_by_text("3 of 3 checks passed.")).to_be_visible()
+    shot = page.get_by_role("img", name=re.compile("at the end of “Splits the bill"))
+    await expect(shot).to_be_visible()
+    assert await shot.evaluate("image => image.decode().then(() => image.naturalWidth)") == 480
+    await picture(page, "checks")
+    await view(page, "Preview")
+
     first = await preview_address(page)
     await page.get_by_role("button", name="Close", exact=True).click()
     await expect(page.get_by_text("The app is not running.")).to_be_visible()

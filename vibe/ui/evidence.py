@@ -70,7 +70,7 @@ def _draw_check(bridge: Bridge, app_id: str, rung: Rung) -> None:
         hint = " (a hint only)" if rung.name == ADVICE else ""
         st.markdown(f"{_mark(rung.passed)} **{plain(short(rung.sentence, 300))}**{hint}")
         steps, picture = st.columns([3, 2]) if rung.pictures else (st.container(), None)
-        with steps:
+        with steps, st.container(gap="xsmall"):
             for step in rung.steps:
                 _draw_step(step)
             if not rung.steps and rung.evidence:
@@ -81,9 +81,11 @@ def _draw_check(bridge: Bridge, app_id: str, rung: Rung) -> None:
 
 
 def _draw_step(step: StepSeen) -> None:
-    st.markdown(f"{_mark(step.passed)} {plain(step.step)}")
-    if step.seen and step.seen != "done":
-        st.caption(plain(f"Seen: {step.seen}"))
+    mark = ":green[:material/check:]" if step.passed else _mark(step.passed)
+    with st.container(gap=None):
+        st.markdown(f"{mark} {plain(step.step)}")
+        if step.seen and step.seen != "done":
+            st.caption(plain(f"Seen: {step.seen}"))
 
 
 def _draw_page(bridge: Bridge, app_id: str, rung: Rung) -> None:
