@@ -105,6 +105,13 @@ def parser() -> argparse.ArgumentParser:
     where.add_argument("--zip", metavar="FILE", type=Path, help="a zip file")
     where.add_argument("--git", metavar="DIR", type=Path, help="a new folder, a git repository")
     where.add_argument("--file", metavar="FILE", type=Path, help="one file: web pages and scripts")
+    where.add_argument("--push", metavar="URL", help="a git repository that is there already")
+    where.add_argument("--github", metavar="NAME", help="a new repository of yours on GitHub")
+    export.add_argument("--branch", metavar="B", default="main", help="the branch to push to")
+    export.add_argument("--force", action="store_true",
+                        help="overwrite a branch that has another history")  # fmt: skip
+    export.add_argument("--public", action="store_true",
+                        help="whether the new repository is for everybody to see")  # fmt: skip
     export.add_argument("--licence", default="none",
                         help="none, MIT, Apache-2.0 or BSD-3-Clause")  # fmt: skip
     export.add_argument("--no-transcript", action="store_true",

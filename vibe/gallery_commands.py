@@ -13,6 +13,7 @@ from vibe.app import App
 from vibe.archive import Archive
 from vibe.errors import NoSuchApp, UserError
 from vibe.settings import Settings
+from vibe.standalone import Choices
 from vibe.ui.words import age, clean, short
 
 
@@ -88,9 +89,35 @@ def export(settings: Settings, arguments: argparse.Namespace) -> int:
         print(exporting.export_zip(archive, app.id, arguments.zip, choices))
     elif arguments.file is not None:
         print(export_file(archive, app.id, arguments.file))
+    elif arguments.push is not None or arguments.github is not None:
+        _push(settings, archive, app, choices, arguments)
     else:
         print(exporting.export_git(archive, app.id, arguments.git, choices))
     return 0
+
+
+def _push(
+    settings: Settings, archive: Archive, app: App, choices: Choices, arguments: argparse.Namespace
+) -> None:
+    from vibe import github, remotes
+
+    secrets = [settings.api_key]
+    if arguments.github is not None:
+        token = github.token()
+        remotes.refuse_secrets_of(archive, app.id, choices, [token, *secrets])
+        to = github.create_repository(
+            arguments.github, token, api=settings.github_api, private=not arguments.public
+        )
+        say(f"Made {to.url}.")
+    else:
+        to = remotes.remote(arguments.push)
+        token = remotes.token_for(to)
+    done = remotes.push(
+        archive, app.id, to, choices, branch=arguments.branch, force=arguments.force,
+        token=token, secrets=secrets,
+    )  # fmt: skip
+    say(done.sentence)
+    print(done.url)
 
 
 def discard(settings: Settings, arguments: argparse.Namespace) -> int:

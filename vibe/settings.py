@@ -36,6 +36,7 @@ VARIABLES = {
     "preview_url": "VIBE_PREVIEW_URL",
     "model": "VIBE_MODEL",
     "autonomy": "VIBE_AUTONOMY",
+    "github_api": "VIBE_GITHUB_API",
     "base_url": "OPENAI_BASE_URL",
     "api_key": "OPENAI_API_KEY",
 }
@@ -106,6 +107,8 @@ class Settings:
     """Days after its last use until an app that isn't kept goes to the trash; 0: never."""
     trash_days: int = 7
     """Days that a discarded app can be brought back; 0: until someone deletes it."""
+    github_api: str = "https://api.github.com"
+    """VIBE_GITHUB_API: where new repositories are made; a company's server has its own."""
     limits: Limits = field(default_factory=Limits)
 
     def takes_pictures(self, model: str) -> bool:
