@@ -278,6 +278,15 @@ async def test_a_program_that_prints_for_ever_is_cut_and_killed(box: Box, stream
     assert await alive(box, "spammer") == 0
 
 
+async def test_much_output_on_both_streams_at_once_comes_whole(box: Box) -> None:
+    """The streams share one credit: that one of them used it up isn't the other's end."""
+    half = 900_000
+    both = f"head -c {half} /dev/zero & head -c {half} /dev/zero >&2; wait"
+    for _ in range(10):
+        outcome = await box.run(["sh", "-c", both])
+        assert (outcome.how, len(outcome.stdout), len(outcome.stderr)) == ("ok", half, half)
+
+
 async def test_output_of_exactly_the_cap_is_no_fault(box: Box) -> None:
     outcome = await python(box, "print('x' * ((1 << 20) - 1))")
     assert outcome.ok

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import json
 import math
 import os
 import re
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from vibe.errors import EngineFault
-from vibe.sandbox import owners, policy
+from vibe.sandbox import fitness, owners, policy
 from vibe.sandbox.box import PipeBox
 from vibe.sandbox.docker_client import Busy, DockerClient, Gone
 from vibe.sandbox.engine import Box, BoxSpec, Posture
@@ -30,30 +29,6 @@ STARTS = 4
 """Boxes that are started at once; more wait their turn."""
 LONGEST_S = 7 * 86400.0
 """The longest life of a box."""
-SELF_TEST = """\
-import json, os
-status = dict(line.split(":", 1) for line in open("/proc/self/status") if ":" in line)
-wanted = ("Uid", "CapBnd", "NoNewPrivs", "Seccomp")
-found = {key: status.get(key, "").strip() for key in wanted}
-found["kernel"] = os.uname().release
-found["net"] = [line.split(":")[0].strip() for line in open("/proc/net/dev") if ":" in line]
-try:
-    open("/probe", "w")
-    found["root"] = "writable"
-except OSError:
-    found["root"] = "read-only"
-print(json.dumps(found))
-"""
-EXPECTED = {
-    "Uid": "10001\t10001\t10001\t10001",
-    "CapBnd": "0000000000000000",
-    "NoNewPrivs": "1",
-    "Seccomp": "2",
-    "net": ["lo"],
-    "root": "read-only",
-}
-OF_THE_KERNEL = ("NoNewPrivs", "Seccomp")
-"""What gVisor has no need to say: its programs never reach the machine's kernel."""
 GVISOR = "runsc"
 """The runtime's name, as gVisor's own installation gives it to Docker."""
 GVISOR_TEST_S = 20.0
@@ -104,7 +79,7 @@ class DockerEngine:
         except (EngineFault, ValueError) as error:
             fault = error if isinstance(error, EngineFault) else EngineFault(str(error))
             return Posture(self.name, False, ISOLATION[""], fault.message, fault.fix, details)
-        gaps = self._gaps(found, runtime)
+        gaps = fitness.gaps(found, kernel=self._kernel(runtime))
         details |= {f"box {key}": str(value) for key, value in found.items()}
         details["gvisor"] = self._gvisor
         return Posture(
@@ -140,7 +115,8 @@ class DockerEngine:
             return "not installed"
         try:
             async with asyncio.timeout(GVISOR_TEST_S):
-                gaps = self._gaps(await self._examined(GVISOR), GVISOR)
+                found = await self._examined(GVISOR)
+                gaps = fitness.gaps(found, kernel=self._kernel(GVISOR))
         except TimeoutError:
             return f"its test box gave no answer for {GVISOR_TEST_S:.0f} s"
         except (EngineFault, ValueError) as error:
@@ -151,21 +127,13 @@ class DockerEngine:
         """What a box says of itself. Raises EngineFault or ValueError when it says nothing."""
         box = await self._launched(BoxSpec(app="self-test", lifetime_s=60), runtime)
         try:
-            outcome = await box.run(["python", "-I", "-c", SELF_TEST], wall_s=10)
+            return await fitness.found(box)
         finally:
             await box.stop()
-        found = json.loads(outcome.stdout) if outcome.ok else {}
-        return found if isinstance(found, dict) else {}
 
-    def _gaps(self, found: dict[str, Any], runtime: str) -> list[str]:
-        """What of a box's self-test is not as it must be."""
-        gaps = [
-            key
-            for key, value in EXPECTED.items()
-            if found.get(key) != value and not (runtime == GVISOR and key in OF_THE_KERNEL)
-        ]
-        shares = found.get("kernel") == self._client.info.get("KernelVersion")
-        return gaps + ["kernel"] * (runtime == GVISOR and shares)
+    def _kernel(self, runtime: str) -> str:
+        """The machine's kernel where boxes must not be on it; "" where they are."""
+        return str(self._client.info.get("KernelVersion", "")) if runtime == GVISOR else ""
 
     async def start(self, spec: BoxSpec) -> Box:
         return await self._launched(spec, await self._chosen())

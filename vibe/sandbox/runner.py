@@ -356,6 +356,8 @@ class Run(Channel):
 
     def read(self, fd: int) -> bool:
         """True when there was something to read."""
+        if not self.closing and self.credit <= 0:
+            return False  # reading nothing would look like the end; the other stream used it up
         try:
             chunk = os.read(fd, PAYLOAD if self.closing else min(PAYLOAD, self.credit))
         except BlockingIOError:

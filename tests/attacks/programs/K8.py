@@ -1,0 +1,22 @@
+"""The first process of the box, which holds the pipe: kill, trace and open it."""
+
+import os
+import signal
+
+from attack import X86_64, call, name, opened, tell
+
+done, why = [], set()
+for number in (signal.SIGKILL, signal.SIGSTOP, signal.SIGTERM, signal.SIGSEGV, signal.SIGHUP):
+    try:
+        os.kill(1, number)
+    except OSError as error:
+        why.add(name(error.errno))
+for path in ("/proc/1/mem", "/proc/1/maps", "/proc/1/environ", "/proc/1/fd", "/proc/1/fd/0",
+             "/proc/1/fd/1", "/proc/1/root", "/proc/1/cwd"):  # fmt: skip
+    reason = opened(path)
+    done += [] if reason else [path]
+    why.add(reason)
+if not (error := call(101 if X86_64 else 117, 16, 1, 0, 0)):  # PTRACE_ATTACH
+    done.append("traced")
+why.add(name(error))
+tell(done, f"done {done}, else {sorted(filter(None, why))}")
