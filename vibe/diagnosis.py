@@ -22,6 +22,7 @@ EXPECTED = {
     "errors": "no console errors, page errors or failed requests",
     "controls": "every button does something when it is clicked",
     "check": "this check of the plan holds",
+    "used": "the program bears what a person does with it",
 }
 
 _FRAME = re.compile(r'^\s*File "(?:/work/)?([^"]+)", line (\d+)(?:, in (.+))?$', re.M)

@@ -65,9 +65,12 @@ class Gateway:
         lookup: Callable[[str], Live | None],
         settings: Settings,
         bounds: Bounds | None = None,
+        failed: Callable[[Live, str], None] | None = None,
     ) -> None:
+        """`failed` is told in a sentence of every answer that is an error of the app's."""
         self._lookup = lookup
         self._bounds = bounds or Bounds()
+        self._failed = failed or _unheard
         self._hosts = hosts.of(settings)
         self._requests: Counter[str] = Counter()
         self._sockets: Counter[str] = Counter()
@@ -112,12 +115,15 @@ class Gateway:
                     await exchange.ask(scope["method"], target.encode("latin-1"), [
                         *passed, *_framing(headers),
                     ])  # fmt: skip
-                    await self._exchange(exchange, receive, send, live, host)
+                    said = f"{scope['method']} {scope['path'][:200]}"
+                    await self._exchange(exchange, receive, send, live, host, said)
             except ConnectionRefusedError:
                 await self._page(
                     send, host, 503, "Not there yet", "The app isn't listening yet.", refresh=1
                 )
             except (BadAnswer, ConnectionError, Foreign) as error:
+                if isinstance(error, BadAnswer):
+                    self._failed(live, f"{_sentence(error)} ({scope['path'][:200]})")
                 await self._page(send, host, 502, "No usable answer", _sentence(error))
             except BoxLost:
                 await self._page(
@@ -127,11 +133,17 @@ class Gateway:
                 await self._page(send, host, 502, "The sandbox is in trouble", str(error))
 
     async def _exchange(
-        self, exchange: Exchange, receive: Receive, send: Send, live: Live, host: str
+        self,
+        exchange: Exchange,
+        receive: Receive,
+        send: Send,
+        live: Live,
+        host: str,
+        asked: str,
     ) -> None:
         """Passes the request's body in and the answer out; ends early when the browser leaves."""
         listening = asyncio.create_task(_listen(exchange, receive))
-        answering = asyncio.create_task(self._answer(exchange, send, live, host))
+        answering = asyncio.create_task(self._answer(exchange, send, live, host, asked))
         try:
             await asyncio.wait({listening, answering}, return_when=asyncio.FIRST_COMPLETED)
             if listening.done():
@@ -143,8 +155,12 @@ class Gateway:
             answering.cancel()
             await asyncio.gather(listening, answering, return_exceptions=True)
 
-    async def _answer(self, exchange: Exchange, send: Send, live: Live, host: str) -> None:
+    async def _answer(
+        self, exchange: Exchange, send: Send, live: Live, host: str, asked: str
+    ) -> None:
         head: Head = await exchange.head()
+        if head.status >= 500:
+            self._failed(live, f"{asked} was answered with the error {head.status}.")
         headers = response_headers(head.headers, self._hosts.origin(host), live.port)
         await send(
             {
@@ -241,6 +257,10 @@ class Gateway:
             yield stream
         finally:
             await stream.close()
+
+
+def _unheard(live: Live, sentence: str) -> None:
+    pass
 
 
 @asynccontextmanager

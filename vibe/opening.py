@@ -52,7 +52,7 @@ async def stopped(studio: Studio) -> None:
 async def serve_previews(studio: Studio, sock: socket.socket, ready: Callable[[], None]) -> None:
     """Serves the studio's previews, and no UI, until SIGINT or SIGTERM; then stops them."""
     known = hosts.of(studio.settings)
-    gateway = Gateway(studio.previews.by_token, studio.settings)
+    gateway = Gateway(studio.previews.by_token, studio.settings, failed=studio.previews.failed)
 
     async def previews_only(scope: Scope, receive: Receive, send: Send) -> None:
         if known.token(header(scope["headers"], b"host") or "") is not None:

@@ -13,6 +13,7 @@ from vibe.events import Acted, Output, now
 from vibe.running import Running, how_it_ended
 from vibe.sandbox.engine import Box
 from vibe.settings import Settings
+from vibe.troubles import Troubles
 
 MOST = 6
 """How many previews run at once; the one opened longest ago makes room."""
@@ -46,6 +47,7 @@ class Previews:
         self._archive = archive
         self._lives: dict[str, Live] = {}
         self._watchers: set[asyncio.Task[None]] = set()
+        self.troubles = Troubles([settings.api_key])
 
     def of(self, app_id: str) -> Live | None:
         """The app's running preview, if there is one."""
@@ -74,6 +76,8 @@ class Previews:
             app_id, revision, token, self._settings.preview(token), running.port, running, now()
         )
         self._lives[token] = live
+        self.troubles.forget(app_id)  # a program that begins anew has none yet
+        running.printed.listener = self.troubles.listener(app_id, revision)
         if before is not None:
             await self.end(before)
         while len(self._lives) > MOST:
@@ -89,13 +93,13 @@ class Previews:
         if live.token not in self._lives:
             return
         command = live.running.command
-        ended = (
-            "its box ended"
-            if command.cancelled() or command.exception() is not None
-            else how_it_ended(command.result())
-        )
+        lost = command.cancelled() or command.exception() is not None
+        ended = "its box ended" if lost else how_it_ended(command.result())
         said = [Output(stream="stderr", text=live.running.printed.tail[-4000:])]
         acted = Acted(action="ended", detail=f"The program ended by itself: {ended}.")
+        if not lost:
+            tail = live.running.printed.tail
+            self.troubles.add(live.app_id, live.revision, acted.detail, tail, symptom=True)
         await self.end(live)
         with suppress(NoSuchApp):
             await asyncio.to_thread(self._archive.append, live.app_id, [*said, acted], sync=False)
@@ -107,6 +111,10 @@ class Previews:
             await self.keep_results(live.app_id, live.box)
         finally:
             await live.running.stop()
+
+    def failed(self, live: Live, sentence: str) -> None:
+        """Remembers an answer that the gateway could not use."""
+        self.troubles.answered(live.app_id, live.revision, sentence)
 
     async def keep_results(self, app_id: str, box: Box) -> None:
         """Keeps what the program wrote to results/; a dead box or a full disk loses only that."""

@@ -31,12 +31,16 @@ class Printed:
         decoder = codecs.getincrementaldecoder("utf-8")
         self._decoders = {"stdout": decoder("replace"), "stderr": decoder("replace")}
         self._tail: deque[str] = deque(maxlen=TAIL_LINES * 4)
+        self.listener: Callable[[str, str], None] | None = None
+        """Gets the stream and the text of whatever is printed from now on."""
 
     def __call__(self, stream: Literal["stdout", "stderr"], data: bytes) -> None:
         text = self._decoders[stream].decode(data)
         if not text:
             return
         self._tail.append(text[-8000:])
+        if self.listener is not None:
+            self.listener(stream, text)
         if self._left > 0:
             shown = text[: self._left]
             self._left -= len(shown)

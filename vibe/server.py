@@ -31,10 +31,14 @@ class Site:
     """The ASGI app: checks each request's Host, then hands it to the UI or to the gateway."""
 
     def __init__(
-        self, settings: Settings, lookup: Callable[[str], Live | None], main: Path = MAIN
+        self,
+        settings: Settings,
+        lookup: Callable[[str], Live | None],
+        main: Path = MAIN,
+        failed: Callable[[Live, str], None] | None = None,
     ) -> None:
         self._hosts = hosts.of(settings)
-        self._gateway = Gateway(lookup, settings)
+        self._gateway = Gateway(lookup, settings, failed=failed)
         self._ui = st.App(main)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -76,7 +80,7 @@ async def _serve(settings: Settings, sock: Any, say: Callable[[str], None]) -> N
             say(f"Apps can be written but not run: {studio.engine_fault}")
         with _installed(studio):
             await listen(
-                Site(settings, studio.previews.by_token),
+                Site(settings, studio.previews.by_token, failed=studio.previews.failed),
                 sock,
                 ready=lambda: say(f"Vibe is at {settings.ui_url} (Ctrl-C stops it)"),
                 stop=lambda: stopped(studio),

@@ -10,7 +10,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Literal, Self
 
-from vibe import __version__, by_hand, settings_file, versions
+from vibe import __version__, by_hand, diagnosis, settings_file, versions
 from vibe.app import App, Revision, Spent, Way
 from vibe.archive import Archive
 from vibe.attempt import Request, Workbench
@@ -41,6 +41,7 @@ from vibe.sandbox.engine import Engine, Outcome, OutputSink
 from vibe.sandbox.images import packages
 from vibe.settings import Settings
 from vibe.starters import CONNECT, StarterModel
+from vibe.troubles import Trouble
 
 
 @dataclass(slots=True)
@@ -143,6 +144,29 @@ class Studio:
         words = by_hand.described(await self._text_files(app), texts)
         number = len(app.revisions) + 1
         return await self._start(app, words, revision=number, model=None, way="edited", files=texts)
+
+    def troubles(self, app_id: str) -> list[Trouble]:
+        """What went wrong while the app was used here, the newest first."""
+        return self.previews.troubles.of(app_id)
+
+    async def repair(self, app_id: str, key: str, *, model: str | None = None) -> App:
+        """Starts a revision that mends one of the app's `troubles`, told to the model as a short
+        report. Raises UserError when there is no such trouble any more."""
+        app = await self._made(app_id)
+        trouble = next((t for t in self.troubles(app_id) if t.key == key), None)
+        if trouble is None:
+            raise UserError("This error is no longer known.", "Use the app until it happens again.")
+        report = diagnosis.report(trouble.rung, await self._text_files(app))
+        app = await self._start(
+            app,
+            f"Repair: {trouble.sentence}",
+            revision=len(app.revisions) + 1,
+            model=model,
+            way="repair",
+            report=report,
+        )
+        self.previews.troubles.forget(app_id)
+        return app
 
     async def afresh(self, app_id: str, *, model: str | None = None) -> App:
         """Starts a revision that is written anew from the same plan: the model sees none of the
@@ -495,6 +519,9 @@ class Studio:
                 )
             except NotServing as failure:
                 await box.stop()
+                self.previews.troubles.add(
+                    app_id, chosen.number, failure.sentence, failure.evidence
+                )
                 raise UserError(failure.sentence, "Ask for a repair, or see its log.") from failure
             except BaseException:
                 await box.stop()
@@ -540,6 +567,10 @@ class Studio:
             await self.previews.keep_results(app_id, box)
         finally:
             await box.stop()
+        self.previews.troubles.forget(app_id)
+        if outcome.how == "error" and "Traceback (most recent call last)" in printed.tail:
+            said = f"Run with {list(argv) or 'no arguments'}, it crashed: {how_it_ended(outcome)}."
+            self.previews.troubles.add(app_id, chosen.number, said, printed.tail)
         output.append(Acted(action="run", detail=f"{how_it_ended(outcome)}: {list(argv)}"))
         await asyncio.to_thread(self.archive.append, app_id, output, sync=False)
         await asyncio.to_thread(self.archive.save, replace(app, used=now()))

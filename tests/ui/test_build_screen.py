@@ -139,11 +139,80 @@ def test_two_revisions_are_compared_and_the_first_can_come_back(
     page.get_by_key("view").set_value("changes").run()
     assert "-print('one')" in page.code[-1].value
     assert "+print('two')" in page.code[-1].value
-    page.button(key="go_back").click().run()
+    assert "main.py: 1 line added, 1 line removed" in texts(page)
+    page.button(key="restore-r1").click().run()
     assert not page.exception
     revisions = vibe.archive.load(app.id).revisions
     assert [revision.number for revision in revisions] == [1, 2, 3]
     assert vibe.archive.files(app.id, "r3") == vibe.archive.files(app.id, "r1")
+
+
+def test_code_is_edited_by_hand_and_becomes_a_revision(vibe: Bridge, screen: Screen) -> None:
+    app = made(vibe)
+    page = screen(app=app.id)
+    page.get_by_key("view").set_value("code").run()
+    page.get_by_key(f"edit {app.id} r1").set_value(True).run()
+    page.text_area[0].set_value("print('mine')\n").run()
+    assert "main.py · edited" in [o.replace("\\", "") for o in page.radio[0].options]
+    page.button(key="save_and_run").click().run()
+    assert not page.exception
+    until(page, lambda p: vibe.archive.load(app.id).status != "building")
+    last = vibe.archive.load(app.id).revisions[-1]
+    assert (last.number, last.way, last.model) == (2, "edited", "you")
+    assert vibe.archive.files(app.id, "r2") == {"main.py": b"print('mine')\n"}
+    page.run()
+    assert "By hand · r2" in texts(page)
+    assert "No plan was made" not in [status.label for status in page.status]
+
+
+def test_an_edit_that_can_t_be_run_is_not_lost(vibe: Bridge, screen: Screen) -> None:
+    app = made(vibe)
+    page = screen(app=app.id)
+    page.get_by_key("view").set_value("code").run()
+    page.get_by_key(f"edit {app.id} r1").set_value(True).run()
+    page.text_area[0].set_value("print('mine')\n").run()
+    vibe.go_back(app.id, 1)  # in another tab
+    page.button(key="save_and_run").click().run()
+    assert len(vibe.archive.load(app.id).revisions) == 2
+    assert "still has edits of r1" in texts(page)
+    page.button(key="take_edits").click().run()
+    page.get_by_key(f"edit {app.id} r2").set_value(True).run()
+    assert page.text_area[0].value == "print('mine')\n"
+
+
+def test_an_error_while_it_is_used_is_shown_as_text_and_can_be_repaired(
+    vibe: Bridge, screen: Screen
+) -> None:
+    app = made(vibe)
+    troubles = vibe._studio.previews.troubles
+    troubles.add(app.id, 1, "ValueError: :red[x] <b>", "Traceback *of* the <b>error</b>")
+    page = screen(app=app.id)
+    assert "Traceback *of* the <b>error</b>" in [code.value for code in page.code]
+    assert plain("ValueError: :red[x] <b>") in texts(page)
+    page.button(key="repair").click().run()
+    assert not page.exception
+    asked = [e for e in vibe.archive.events(app.id) if isinstance(e, ev.Requested)][-1]
+    assert (asked.way, asked.revision) == ("repair", 2)
+    assert "Traceback *of*" in asked.report
+    assert vibe.troubles(app.id) == []
+
+
+def test_an_app_and_its_remake_stand_side_by_side_and_one_is_kept(
+    vibe: Bridge, screen: Screen
+) -> None:
+    one, other = made(vibe), made(vibe, "say hello too")
+    vibe.archive.save(replace(one, remakes=(other.id,)))
+    vibe.archive.save(replace(other, remake_of=one.id, model="another"))
+    page = screen(app=other.id)
+    page.get_by_key("view").set_value("compare").run()
+    shown = texts(page)
+    assert "**another**" in shown
+    assert "**scripted**" in shown
+    assert shown.count("price not known") == 2
+    page.button(key=f"keep-{other.id}").click().run()
+    assert not page.exception
+    assert [app.id for app in vibe.archive.list()] == [other.id]
+    assert [app.id for app in vibe.archive.trash()] == [one.id]
 
 
 def test_a_failed_build_says_why_with_its_evidence_and_can_be_tried_again(

@@ -15,8 +15,8 @@ PACKAGE = ROOT / "vibe"
 
 LAYERS = {
     "entry": "cli __main__ commands changing gallery_commands upkeep_commands telling server ui",
-    "services": """studio previews opening listening gateway headers hosts relay upstream export
-        transcript passages requirements standalone single remotes github
+    "services": """studio previews troubles opening listening gateway headers hosts relay upstream
+        export transcript passages requirements standalone single remotes github
         doctor setup boxes disk""",
     "core": """by_hand versions diffs loop attempt plan outline steps reply claims edits fences
         joining naming diagnosis

@@ -13,6 +13,7 @@ from vibe.archive import Archive
 from vibe.boxes import RunningBox
 from vibe.choice import chosen_model
 from vibe.doctor import Finding
+from vibe.endpoints import NOT_CHAT
 from vibe.errors import EngineFault, UserError
 from vibe.events import Asked, Finished
 from vibe.model import Endpoint, Role
@@ -21,6 +22,7 @@ from vibe.previews import Live
 from vibe.sandbox.engine import Engine, Outcome, OutputSink
 from vibe.settings import Settings
 from vibe.studio import Studio
+from vibe.troubles import Trouble
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -41,6 +43,7 @@ class Bridge:
         self._studio = studio
         self._loop = loop
         self._model = (0.0, "")
+        self._models: tuple[float, list[str]] = (0.0, [])
 
     @property
     def settings(self) -> Settings:
@@ -75,6 +78,27 @@ class Bridge:
 
     def change(self, app_id: str, request: str, *, model: str | None = None) -> App:
         return self._wait(self._studio.change(app_id, request, model=model))
+
+    def edit(self, app_id: str, files: Mapping[str, bytes], *, base: int | None = None) -> App:
+        return self._wait(self._studio.edit(app_id, files, base=base))
+
+    def afresh(self, app_id: str, *, model: str | None = None) -> App:
+        return self._wait(self._studio.afresh(app_id, model=model))
+
+    def remake(self, app_id: str, *, model: str) -> App:
+        return self._wait(self._studio.remake(app_id, model=model))
+
+    def repair(self, app_id: str, key: str, *, model: str | None = None) -> App:
+        return self._wait(self._studio.repair(app_id, key, model=model))
+
+    def troubles(self, app_id: str) -> list[Trouble]:
+        return self._wait(_called(self._studio.troubles, app_id))
+
+    def forget_trouble(self, app_id: str, key: str) -> None:
+        self._wait(_called(self._studio.previews.troubles.forget, app_id, key))
+
+    def undo(self, app_id: str) -> App:
+        return self._wait(self._studio.undo(app_id))
 
     def resume(self, app_id: str, *, model: str | None = None) -> App:
         return self._wait(self._studio.resume(app_id, model=model))
@@ -133,7 +157,7 @@ class Bridge:
 
     def change_settings(self, changes: Mapping[str, Any]) -> None:
         self._wait(self._studio.change_settings(changes))
-        self._model = (0.0, "")
+        self._model, self._models = (0.0, ""), (0.0, [])
 
     def examine(self) -> list[Finding]:
         return self._wait(self._studio.examine(), BOX_S)
@@ -146,6 +170,21 @@ class Bridge:
 
     def stop_box(self, box: RunningBox) -> None:
         self._wait(self._studio.stop_box(box), BOX_S)
+
+    def model_names(self) -> list[str]:
+        """The models to choose from: those of the settings, then those the endpoint lists that can
+        chat; empty without an endpoint. Looked up at most every MODEL_S."""
+        looked, names = self._models
+        if not looked or time.monotonic() - looked > MODEL_S:
+            try:
+                endpoint = self._wait(self._studio.endpoint())
+            except UserError:
+                endpoint = None
+            named = [self.settings.model, *self.settings.roles.values()] if endpoint else []
+            listed = [n for n in endpoint.models if not NOT_CHAT.search(n)] if endpoint else []
+            names = list(dict.fromkeys(name for name in [*named, *listed] if name))
+            self._models = (time.monotonic(), names)
+        return names
 
     def model_name(self) -> str:
         """The model a build would use now, or that there is none, in words; looked up at most

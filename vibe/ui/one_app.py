@@ -7,7 +7,7 @@ from functools import partial
 import streamlit as st
 
 from vibe.app import App
-from vibe.ui import workbench
+from vibe.ui import other_ways, repairing, workbench
 from vibe.ui.asking import ask, show_refusal
 from vibe.ui.bridge import Bridge
 from vibe.ui.following import follow, story_of
@@ -82,6 +82,7 @@ def change_box(bridge: Bridge, app: App, building: bool) -> None:
 
 def show(bridge: Bridge, app: App) -> None:
     """The whole page of an app that is not in the trash."""
+    other_ways.arrive()
     building = app.status == "building"
     header(app)
     show_refusal()
@@ -90,7 +91,9 @@ def show(bridge: Bridge, app: App) -> None:
         with st.container():  # always there, so that what follows keeps its place
             unfinished(bridge, app)
         follow(bridge, app.id, building=building)
+        other_ways.draw(bridge, app, building)
         change_box(bridge, app, building)
     with right:
         workbench.run_at_once(bridge, app)
+        repairing.draw(bridge, app, building)
         workbench.draw(bridge, app, building=building)

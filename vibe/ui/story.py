@@ -101,6 +101,8 @@ class Build:
     verdict: ev.VerdictReached | None = None
     finished: ev.Finished | None = None
     latest: str = ""
+    way: str = "asked"
+    report: str = ""
 
     @property
     def attempt(self) -> Attempt | None:
@@ -143,7 +145,15 @@ class Story:
             elif isinstance(event, ev.Requested):
                 self.acted = None
                 self.builds.append(
-                    Build(event.revision, event.text, event.kind, event.model, event.at)
+                    Build(
+                        event.revision,
+                        event.text,
+                        event.kind,
+                        event.model,
+                        event.at,
+                        way=event.way,
+                        report=event.report,
+                    )
                 )
             elif self.builds:
                 self._fold(self.builds[-1], event)

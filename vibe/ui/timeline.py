@@ -30,6 +30,9 @@ from vibe.ui.words import (
 
 State = Literal["running", "complete", "error"]
 
+WAYS = {"edited": "By hand", "repair": "Repair", "afresh": "Another approach"}
+"""What a build is called that was not asked for in words."""
+
 LIVE_LINES = 200
 """Lines of the file being written that are shown while it comes."""
 
@@ -66,10 +69,14 @@ def spent(build: Build, *, building: bool) -> str:
 
 def _draw_build(place: DeltaGenerator, build: Build, *, running: bool, ending: bool = True) -> None:
     request = place.container(border=True)
-    request.caption("Idea" if build.revision == 1 else f"Change · r{build.revision}")
+    what = WAYS.get(build.way, "Idea" if build.revision == 1 else "Change")
+    request.caption(what if build.revision == 1 else f"{what} · r{build.revision}")
     request.text(build.text)
+    if build.report:
+        told = request.expander("What the model is told with it", type="compact")
+        told.code(clean(build.report), language=None, wrap_lines=True)
     steps = place.container(gap=None)
-    if build.plan or build.planning or build.stage:
+    if build.plan or build.planning or (build.stage and build.way != "edited"):
         _draw_plan(steps, build, running=running and not build.attempts)
     for attempt in build.attempts:
         last = attempt is build.attempts[-1]
@@ -118,6 +125,8 @@ def _draw_writing(place: DeltaGenerator, attempt: Attempt, *, running: bool) -> 
     reply = attempt.reply
     files = drafts(reply) if attempt.writing or not attempt.files else []
     what = "Write the code" if attempt.number == 1 else f"Repair · attempt {attempt.number}"
+    if not attempt.replies and attempt.files:
+        what = "Your code"
     coming = running and not attempt.files and not attempt.rungs
     if coming:
         name = files[-1].path if files else ""

@@ -10,11 +10,11 @@ import streamlit as st
 
 from vibe.app import App
 from vibe.kinds import kinds
-from vibe.ui import evidence
+from vibe.ui import changes, code_view, comparing, evidence
 from vibe.ui.asking import ask, show_problem
 from vibe.ui.bridge import Bridge
 from vibe.ui.following import TICK_S, story_of
-from vibe.ui.story import Build, language
+from vibe.ui.story import Build
 from vibe.ui.trial import Trial, trials
 from vibe.ui.words import clean, duration, plain, weight
 
@@ -26,12 +26,14 @@ def draw(bridge: Bridge, app: App, *, building: bool) -> None:
     script = serves_nothing(app, story_of(bridge, app.id).build)
     views: dict[str, Callable[[Bridge, App, bool], None]] = {
         "preview": _run if script else _preview,
-        "code": _code,
-        "changes": _changes,
+        "code": code_view.draw,
+        "changes": changes.draw,
         "checks": evidence.draw,
         "logs": _logs,
         "results": _results,
     }
+    if app.remake_of or app.remakes:
+        views["compare"] = comparing.draw
     names = {"preview": "Run" if script else "Preview"}
     chosen = st.segmented_control(
         "View",
@@ -161,55 +163,6 @@ def _draw_trial(trial: Trial, was_running: bool) -> None:
         }[outcome.how]
         st.text(f"It {how} after {duration(outcome.seconds)}.")
     st.code(clean(trial.text) or " ", language=None, wrap_lines=True, height=420)
-
-
-def _code(bridge: Bridge, app: App, building: bool) -> None:
-    marks = _revisions(app)
-    if not marks:
-        st.text("There is no code yet.")
-        return
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        mark = _choose_revision("Revision", marks, len(marks) - 1, f"code {app.id} {len(marks)}")
-        files = bridge.archive.files(app.id, mark)
-        path = st.selectbox("File", sorted(files), key=f"file {app.id} {mark}")
-    if path is None:
-        st.text("This revision has no files.")
-        return
-    text = files[path].decode("utf-8", "replace")
-    st.caption(plain(f"{path} · {weight(len(files[path]))}"))
-    st.code(text, language=language(path), line_numbers=True, wrap_lines=True, height=FRAME_HEIGHT)
-
-
-def _revisions(app: App) -> list[str]:
-    return [f"r{revision.number}" for revision in app.revisions]
-
-
-def _choose_revision(label: str, marks: list[str], index: int, key: str) -> str:
-    return str(st.selectbox(label, marks, index=index, key=key, width=120))
-
-
-def _changes(bridge: Bridge, app: App, building: bool) -> None:
-    marks = _revisions(app)
-    if len(marks) < 2:
-        st.text("Once there are two revisions, this shows what changed between them.")
-        return
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        old = _choose_revision("From", marks, len(marks) - 2, f"from {app.id} {len(marks)}")
-        new = _choose_revision("To", marks, len(marks) - 1, f"to {app.id} {len(marks)}")
-    asked = next(r.request for r in app.revisions if f"r{r.number}" == new)
-    st.text(f"{new}: {asked}")
-    diff = bridge.archive.diff(app.id, old, new)
-    if diff.strip():
-        st.code(diff, language="diff", wrap_lines=True, height=FRAME_HEIGHT)
-    else:
-        st.text("Nothing changed between these two.")
-    number = int(old.removeprefix("r"))
-    label = f"Go back to {old}"
-    hint = "Makes it the newest revision again; nothing is lost."
-    if st.button(label, icon=":material/history:", key="go_back", disabled=building, help=hint):
-        if ask(partial(bridge.go_back, app.id, number)) and bridge.live(app.id):
-            ask(partial(bridge.run, app.id))
-        st.rerun()
 
 
 def _logs(bridge: Bridge, app: App, building: bool) -> None:

@@ -1,0 +1,61 @@
+"""Undo, another approach, and the same app by another model."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import streamlit as st
+
+from vibe.app import App
+from vibe.ui import changes
+from vibe.ui.asking import ask
+from vibe.ui.bridge import Bridge
+from vibe.versions import before
+
+OTHER = "Another name…"
+
+
+def draw(bridge: Bridge, app: App, building: bool) -> None:
+    """What can be done to an app that is not being built."""
+    if building or not app.revisions:
+        return
+    target = before(app)
+    with st.container(horizontal=True, gap="small"):
+        if target is not None and st.button(
+            "Undo",
+            icon=":material/undo:",
+            key="undo",
+            help=f"Goes back to r{target.number}, as a new revision; nothing is lost.",
+        ):
+            changes.restore(bridge, app, None)
+        with st.popover("Other ways", icon=":material/alt_route:"):
+            _afresh(bridge, app)
+            _remake(bridge, app)
+
+
+def _afresh(bridge: Bridge, app: App) -> None:
+    st.caption("Written anew from the same plan, knowing what went wrong before.")
+    if st.button("Try a different approach", icon=":material/refresh:", key="afresh"):
+        ask(partial(bridge.afresh, app.id))
+        st.rerun()
+
+
+def _remake(bridge: Bridge, app: App) -> None:
+    st.caption("A new app from the same words by another model, to put beside this one.")
+    names = bridge.model_names()
+    name = st.selectbox("Model", [*names, OTHER], key="remake_model") if names else OTHER
+    if name == OTHER:
+        name = st.text_input("Name of the model", key="remake_name", placeholder="qwen3-coder")
+    if st.button("Remake", icon=":material/compare:", key="remake", disabled=not name):
+        made = ask(partial(bridge.remake, app.id, model=name or ""))
+        if made is not None:
+            st.session_state["go_to"] = (made.id, "compare")
+        st.rerun()
+
+
+def arrive() -> None:
+    """Goes to the app that the last click made, with the view it asked for. First on the page: a
+    widget's value is set before it is drawn."""
+    if place := st.session_state.pop("go_to", None):
+        st.query_params["app"], st.session_state["view"] = place
+        st.rerun()
