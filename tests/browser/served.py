@@ -53,6 +53,12 @@ class Vibe:
         return f"http://vibe.localhost:{self.port}/"
 
     @property
+    def pid(self) -> int:
+        """Of the server that runs."""
+        assert self._process is not None
+        return self._process.pid
+
+    @property
     def archive(self) -> Archive:
         """For reading what the server wrote."""
         return Archive(self.gallery)

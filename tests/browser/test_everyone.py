@@ -7,7 +7,7 @@ import os
 import pytest
 from playwright.async_api import Locator, Page, expect
 
-from tests.browser.steps import card, ends_as, idea_box, preview, settled
+from tests.browser.steps import app_of, card, ends_as, idea_box, preview, settled
 
 pytestmark = [
     pytest.mark.browser,
@@ -34,23 +34,75 @@ async def tab_to(page: Page, wanted: Locator, presses: int = 45) -> None:
     raise AssertionError(f"{presses} times Tab did not reach {wanted}")
 
 
-async def test_an_app_is_made_and_run_with_the_keyboard_alone(vibe, page):
+async def choose_by_arrows(page: Page, name: str) -> None:
+    """Walks an open menu to an item and takes it."""
+    for _ in range(12):
+        current = page.locator("[role=menuitem]:focus, [role=option][aria-selected=true]").or_(
+            page.locator("[role=menuitem][data-highlighted], [role=menuitem][data-focused]")
+        )
+        if await current.count() and name in (await current.first.inner_text()):
+            await page.keyboard.press("Enter")
+            return
+        await page.keyboard.press("ArrowDown")
+    raise AssertionError(f"the arrows did not reach {name}")
+
+
+async def shows_focus(page: Page, focused: Locator) -> None:
+    """The element that has the focus looks another way without it."""
+    around = await focused.evaluate(
+        "e => { const b = e.getBoundingClientRect();"
+        " return {x: b.x - 8, y: b.y - 8, width: b.width + 16, height: b.height + 16}; }"
+    )
+    size = page.viewport_size
+    x, y = max(0, around["x"]), max(0, around["y"])
+    clip = {
+        "x": x,
+        "y": y,
+        "width": min(around["width"], size["width"] - x),
+        "height": min(around["height"], size["height"] - y),
+    }
+    with_focus = await page.screenshot(clip=clip, animations="disabled")
+    await focused.evaluate("e => e.blur()")
+    without = await page.screenshot(clip=clip, animations="disabled")
+    await focused.evaluate("e => e.focus()")
+    assert with_focus != without, f"{focused} doesn't show that it has the focus"
+
+
+async def test_an_app_is_made_run_discarded_and_brought_back_with_the_keyboard_alone(vibe, page):
     await page.goto(vibe.url)
     await settled(page)
     await tab_to(page, idea_box(page))
     await page.keyboard.type("A log inspector that shows the top 5 messages")
     await page.keyboard.press("Enter")
+    app_id = await app_of(page)
     await ends_as(page, "Works")
     await settled(page)
     await tab_to(page, page.get_by_role("textbox", name="Arguments"))
+    await shows_focus(page, page.get_by_role("textbox", name="Arguments"))
     await page.keyboard.type("--help")
     await page.keyboard.press("Enter")
     await expect(page.locator("code").filter(has_text="usage:")).to_be_visible()
     await page.reload()
     await settled(page)
     await tab_to(page, page.get_by_role("link", name="Gallery"))
+    await shows_focus(page, page.get_by_role("link", name="Gallery"))
     await page.keyboard.press("Enter")
     await expect(page.get_by_role("heading", name="Gallery")).to_be_visible()
+    await settled(page)
+    more = card(page, app_id).get_by_role("button", name="More")
+    await tab_to(page, more, presses=200)
+    await shows_focus(page, more)
+    await page.keyboard.press("Enter")
+    discard = page.get_by_role("menu").get_by_text("Discard")
+    await expect(discard).to_be_visible()
+    await choose_by_arrows(page, "Discard")
+    await expect(card(page, app_id)).to_have_count(0)
+    await settled(page)
+    undo = page.get_by_role("button", name="Undo").first
+    await tab_to(page, undo, presses=200)
+    await shows_focus(page, undo)
+    await page.keyboard.press("Enter")
+    await expect(card(page, app_id)).to_be_visible()
 
 
 async def fits(page: Page) -> None:

@@ -1,0 +1,168 @@
+"""What an open page costs the server, and how soon a page answers a click.
+
+A real server and a real Chromium with several pages at once. Run:
+`python bench/ui.py [--pages 20] [--quick] [--json]`. The cost is the server process's own processor
+time (from /proc) while nobody touches the pages, divided by their number; the pages that watch a
+build have one whose model writes a word ten times a second. Linux only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import re
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from playwright.async_api import Browser, Page, async_playwright, expect
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from tests.browser.conftest import CHROMIUM_FLAGS
+from tests.browser.served import Vibe
+from tests.browser.steps import app_of, idea_box, settled
+from tests.wire.server import ModelServer
+
+IDLE_PLACES = {"start": "", "gallery": "gallery", "app": "?app={app}", "settings": "settings"}
+SETTLING_S = 5.0
+PATIENCE_MS = 120_000
+
+
+async def slowly(exchange) -> None:
+    """A plan that never ends: ten words a second."""
+    await exchange.head()
+    for number in range(10_000):
+        await exchange.text(f"word {number}\n")
+        await asyncio.sleep(0.1)
+
+
+def processor_s(pid: int) -> float:
+    """Seconds of processor time the process has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+async def cost(
+    browser: Browser, vibe: Vibe, pid: int, path: str, pages: int, over_s: float
+) -> float:
+    """Share of one core that a page costs while it is open, in per cent."""
+    contexts = []
+    for _ in range(pages):
+        contexts.append(await browser.new_context(reduced_motion="reduce"))
+        page = await contexts[-1].new_page()
+        await page.goto(vibe.url + path, timeout=PATIENCE_MS)
+        await expect(page.get_by_role("main")).to_have_text(re.compile(r"\w"), timeout=PATIENCE_MS)
+    await asyncio.sleep(SETTLING_S)
+    before, began = processor_s(pid), time.monotonic()
+    await asyncio.sleep(over_s)
+    used, took = processor_s(pid) - before, time.monotonic() - began
+    for context in contexts:
+        await context.close()
+    return 100 * used / took / max(1, pages)
+
+
+async def first_feedback(page: Page, vibe: Vibe) -> float:
+    """Seconds from Enter in the idea box to the first sign that something is being made."""
+    await page.goto(vibe.url, timeout=PATIENCE_MS)
+    await settled(page)
+    await idea_box(page).fill("a program that takes its time")
+    began = time.perf_counter()
+    await idea_box(page).press("Enter")
+    await page.wait_for_function(
+        "() => /Building|Starting/.test(document.body.textContent)", polling="raf"
+    )
+    took = time.perf_counter() - began
+    await app_of(page)
+    await page.get_by_role("button", name="Stop").click()
+    await expect(page.get_by_role("button", name="Resume")).to_be_visible()
+    return took
+
+
+async def to_another_screen(page: Page, vibe: Vibe) -> float:
+    """Seconds from a click on Gallery to its heading."""
+    await page.goto(vibe.url, timeout=PATIENCE_MS)
+    await settled(page)
+    began = time.perf_counter()
+    await page.get_by_role("link", name="Gallery", exact=True).first.click()
+    await page.wait_for_function(
+        "() => [...document.querySelectorAll('h1')].some(h => h.textContent === 'Gallery')",
+        polling="raf",
+    )
+    return time.perf_counter() - began
+
+
+async def measure(pages: int, over_s: float, times: int) -> dict[str, object]:
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    with tempfile.TemporaryDirectory() as folder:
+        async with ModelServer(slowly) as server, async_playwright() as playwright:
+            settings = {"limits": {"seconds": 3600, "reply_s": 3600}}
+            env = {"OPENAI_BASE_URL": server.url, "OPENAI_API_KEY": "sk-none"}
+            vibe = Vibe(Path(folder), settings, **env)
+            await vibe.start()
+            pid = vibe.pid
+            browser = await playwright.chromium.launch(
+                executable_path=chromium, args=CHROMIUM_FLAGS
+            )
+            try:
+                page = await browser.new_page(reduced_motion="reduce")
+                feedback = [await first_feedback(page, vibe) for _ in range(times)]
+                screen = [await to_another_screen(page, vibe) for _ in range(times)]
+                app = vibe.archive.list()[0].id
+                await page.goto("about:blank")
+                costs = {"no page": await cost(browser, vibe, pid, "", 0, over_s)}
+                for name, path in IDLE_PLACES.items():
+                    place = path.format(app=app)
+                    costs[name] = await cost(browser, vibe, pid, place, pages, over_s)
+                await page.goto(vibe.url)
+                await idea_box(page).fill("a program that takes its time")
+                await idea_box(page).press("Enter")
+                app = await app_of(page)
+                await page.goto("about:blank")
+                costs["building"] = await cost(browser, vibe, pid, f"?app={app}", pages, over_s)
+            finally:
+                await browser.close()
+                await vibe.stop()
+    return {
+        "pages": pages,
+        "seconds": over_s,
+        "percent_of_a_core_per_page": {name: round(value, 2) for name, value in costs.items()},
+        "first_feedback_s": spread(feedback),
+        "to_another_screen_s": spread(screen),
+    }
+
+
+def spread(values: list[float]) -> dict[str, float]:
+    return {
+        "median": round(statistics.median(values), 3),
+        "least": round(min(values), 3),
+        "most": round(max(values), 3),
+        "n": len(values),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--pages", type=int, default=20)
+    parser.add_argument("--quick", action="store_true", help="5 pages, 5 s each")
+    parser.add_argument("--json", action="store_true", help="one object on the last line")
+    arguments = parser.parse_args()
+    pages, over_s, times = (5, 5.0, 3) if arguments.quick else (arguments.pages, 10.0, 7)
+    found = asyncio.run(measure(pages, over_s, times))
+    print(f"{pages} open pages, {over_s:g} s each; load {os.getloadavg()[0]:.1f}")
+    for name, value in found["percent_of_a_core_per_page"].items():
+        print(f"  {name:<10} {value:6.2f} % of a core per page")
+    for name in ("first_feedback_s", "to_another_screen_s"):
+        values = found[name]
+        print(f"  {name:<20} median {values['median']} s ({values['least']} to {values['most']})")
+    if arguments.json:
+        print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()
