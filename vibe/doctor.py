@@ -14,7 +14,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import docker
@@ -23,7 +23,7 @@ from docker.errors import DockerException
 from vibe import __version__
 from vibe.choice import chosen_model
 from vibe.errors import VibeError
-from vibe.sandbox import builder, owners
+from vibe.sandbox import advisories, builder, owners
 from vibe.sandbox.daemon import refusal, remedy_for, this_machine
 from vibe.sandbox.engine import Engine
 from vibe.sandbox.images import IMAGES, LABEL_IMAGE, recipe
@@ -82,15 +82,61 @@ def _engine(settings: Settings) -> list[Finding]:
         return [Finding("engine", "problem", remedy.sentence, remedy.fix or "Run `vibe setup`.")]
     try:
         with contextlib.closing(docker.from_env(timeout=20)) as client:
-            version = client.version()
+            version, info = client.version(), client.info()
             found = f"Docker {version.get('Version')} (API {version.get('ApiVersion')})."
             return [
                 Finding("engine", "ok", found),
+                _protection(info),
+                _known_holes(advisories.versions(version, info)),
                 *(_image(client, name) for name in IMAGES),
                 _leftovers(client, settings.gallery),
             ]
     except (DockerException, OSError) as error:
         return [Finding("engine", "problem", f"Docker failed: {error}.", "Look at its log.")]
+
+
+def _protection(info: dict[str, Any]) -> Finding:
+    """What of the engine's own stands between boxes and the machine."""
+    options = " ".join(map(str, info.get("SecurityOptions") or []))
+    walls = {
+        "system-call filter": "name=seccomp" in options,
+        "AppArmor": "name=apparmor" in options,
+        "SELinux": "name=selinux" in options,
+        "user namespaces": "name=userns" in options,
+        "rootless": "name=rootless" in options,
+        "gVisor": "runsc" in (info.get("Runtimes") or {}),
+    }
+    on = [name for name, there in walls.items() if there]
+    off = [name for name, there in walls.items() if not there]
+    cgroup = f"cgroup version {info.get('CgroupVersion', '?')}"
+    sentence = f"On: {', '.join(on) or 'nothing'}. Off: {', '.join(off) or 'nothing'}. {cgroup}."
+    if not walls["system-call filter"]:
+        return Finding(
+            "protection",
+            "problem",
+            f"Docker can't filter system calls, so no box can start. {sentence}",
+            "Use a Docker and a kernel with seccomp.",
+        )
+    return Finding("protection", "ok", sentence)
+
+
+def _known_holes(parts: dict[str, str]) -> Finding:
+    """The published ways out of a container that these versions may have."""
+    holes = advisories.open_holes(parts)
+    looked_at = [
+        f"{name} {parts[name]}" for name in ("runc", "containerd", "Linux") if parts.get(name)
+    ]
+    if not holes:
+        return Finding("known holes", "ok", f"None on Vibe's list in {', '.join(looked_at)}.")
+    named = "; ".join(
+        f"{hole.part} {parts[hole.part]}: {hole.sentence} ({hole.name})" for hole in holes
+    )
+    return Finding(
+        "known holes",
+        "warning",
+        f"By version number: {named}. Your distribution may have mended them all the same.",
+        "Update Docker, runc and the kernel; compare your distribution's security pages.",
+    )
 
 
 def _image(client: docker.DockerClient, name: Literal["python", "browser"]) -> Finding:
@@ -127,7 +173,18 @@ async def _isolation(engine: Engine | None) -> list[Finding]:
         return []
     posture = await engine.probe()
     if posture.usable:
-        return [Finding("isolation", "ok", f"{posture.isolation}: {posture.sentence}")]
+        sentence = f"{posture.isolation}: {posture.sentence}"
+        why_not = posture.details.get("gvisor", "")
+        if why_not.startswith("its test box"):
+            return [
+                Finding(
+                    "isolation",
+                    "warning",
+                    f"{sentence} gVisor is installed but not used: {why_not}.",
+                    "Install a current gVisor, or take `runsc` out of Docker's settings.",
+                )
+            ]
+        return [Finding("isolation", "ok", sentence)]
     return [Finding("isolation", "problem", posture.sentence, posture.fix)]
 
 

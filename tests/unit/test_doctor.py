@@ -158,3 +158,29 @@ async def test_a_box_whose_owner_is_gone_is_told(settings: Settings) -> None:
             box.remove(force=True)
     assert finding.state == "warning"
     assert finding.sentence.startswith("1 left behind")
+
+
+def test_a_docker_that_cannot_filter_system_calls_is_a_problem() -> None:
+    assert doctor._protection({"SecurityOptions": ["name=apparmor"]}).state == "problem"
+    finding = doctor._protection(
+        {"SecurityOptions": ["name=seccomp,profile=default"], "CgroupVersion": "2"}
+    )
+    assert finding.state == "ok"
+    assert "AppArmor" in finding.sentence.partition("Off:")[2]
+    assert "cgroup version 2" in finding.sentence
+
+
+def test_versions_with_known_holes_are_named_and_current_ones_are_not() -> None:
+    old = doctor._known_holes({"runc": "1.1.5+ds1", "Linux": "5.15.0-91-generic"})
+    assert old.state == "warning"
+    assert "CVE-2024-21626" in old.sentence
+    assert "Dirty Pipe" in old.sentence
+    new = doctor._known_holes({"runc": "1.3.3", "containerd": "v1.7.28", "Linux": "6.18.44"})
+    assert new.state == "ok"
+    assert "runc 1.3.3" in new.sentence
+
+
+@pytest.mark.docker
+async def test_the_engines_protection_and_holes_are_examined(settings: Settings) -> None:
+    assert "system-call filter" in (await found(settings, "protection")).sentence
+    assert "runc" in (await found(settings, "known holes")).sentence
