@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 
 import streamlit as st
 
 from vibe.app import App
 from vibe.archive import Archive
-from vibe.errors import VibeError
 from vibe.events import to_json
-from vibe.export import export_git, exported_files, transcript_html, transcript_markdown, zipped
-from vibe.ui import timeline
-from vibe.ui.asking import ask, show_problem
+from vibe.export import transcript_html, transcript_markdown
+from vibe.ui import exporting, timeline
+from vibe.ui.asking import ask
 from vibe.ui.bridge import Bridge, studio
 from vibe.ui.story import Reply, Story
 from vibe.ui.words import clean, plain, short
@@ -78,35 +76,20 @@ def _jsonl(archive: Archive, app_id: str) -> bytes:
     return "".join(to_json(event) + "\n" for event in archive.events(app_id)).encode()
 
 
-def _zip(archive: Archive, app_id: str) -> bytes:
-    return zipped(exported_files(archive, app_id))
-
-
 @st.dialog("Export", width="medium", icon=":material/ios_share:")
 def export(app: App) -> None:
-    """As a zip to download, or as a git repository on the machine Vibe runs on."""
+    """As a download, as a git repository on the machine Vibe runs on, or pushed to a server."""
     archive = studio().archive
     st.text(app.title or app.idea)
     if not app.revisions:
         st.text("There is no version to export yet.")
         return
-    st.caption("An ordinary program that runs without Vibe, with its README and transcript.")
-    _download("Zip", app, "zip", "application/zip", partial(_zip, archive, app.id))
-    folder = st.text_input(
-        "Folder for a git repository",
-        placeholder=str(Path.home() / app.id),
-        key="export_folder",
-        help="A new folder on the machine Vibe runs on; one commit a revision.",
-    )
-    if st.button("Write git repository", icon=":material/folder:", key="export_git"):
-        target = Path(folder).expanduser() if folder else Path.home() / app.id
-        try:
-            export_git(archive, app.id, target)
-        except VibeError as error:
-            show_problem(error.message, error.fix)
-        else:
-            st.text("Written to")
-            st.code(str(target), language=None)
+    st.caption("An ordinary program that runs without Vibe, with its README and its tests.")
+    chosen = exporting.choices()
+    exporting.downloads(archive, app, chosen)
+    exporting.folder(archive, app, chosen)
+    with st.expander("Push to a git server", icon=":material/upload:"):
+        exporting.pushing(archive, studio().settings, app, chosen)
 
 
 @st.dialog("Delete for good", icon=":material/delete_forever:")

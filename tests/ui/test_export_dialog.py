@@ -1,0 +1,72 @@
+"""The export dialog: what a person chooses is what comes out, and a push says what it did."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from tests.ui.conftest import made, texts
+from vibe.ui.bridge import Bridge
+
+
+def opened(app_id: str) -> AppTest:
+    def screen(app_id: str) -> None:
+        from vibe.ui import dialogs
+        from vibe.ui.bridge import studio
+
+        dialogs.export(studio().archive.load(app_id))
+
+    page = AppTest.from_function(screen, kwargs={"app_id": app_id}, default_timeout=60).run()
+    assert not page.exception
+    return page
+
+
+def git(folder: Path, *arguments: str) -> str:
+    done = subprocess.run(
+        ["git", *arguments], cwd=folder, capture_output=True, text=True, check=True
+    )
+    return done.stdout.strip()
+
+
+def test_an_app_goes_into_a_folder_and_to_a_remote_as_chosen(
+    vibe: Bridge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("GITHUB_TOKEN", raising=False)
+    monkeypatch.delenv("GH_TOKEN", raising=False)
+    there = tmp_path / "there.git"
+    subprocess.run(["git", "init", "-q", "--bare", str(there)], check=True)
+    page = opened(made(vibe, revisions=2).id)
+    assert [button.proto.label for button in page.get("download_button")] == ["Zip", "One file"]
+    page.selectbox(key="export_licence").select("MIT").run()
+    page.checkbox(key="export_transcript").uncheck().run()
+
+    page.text_input(key="export_folder").input(str(tmp_path / "folder")).run()
+    page.button(key="export_git").click().run()
+    assert "Written to" in texts(page)
+    assert (tmp_path / "folder" / "LICENSE").is_file()
+    assert not (tmp_path / "folder" / "TRANSCRIPT.md").exists()
+
+    assert page.button(key="export_push").disabled
+    assert page.button(key="export_create").disabled
+    page.text_input(key="export_remote").input(str(there)).run()
+    page.button(key="export_push").click().run()
+    assert "Pushed to the branch main." in texts(page)
+    assert "LICENSE" in git(there, "ls-tree", "--name-only", "main")
+    page.button(key="export_push").click().run()
+    assert "has it all already" in texts(page)
+
+
+def test_a_push_that_is_refused_says_why(vibe: Bridge) -> None:
+    page = opened(made(vibe).id)
+    page.text_input(key="export_remote").input("ext::sh -c evil").run()
+    page.button(key="export_push").click().run()
+    assert not page.exception
+    assert "Addresses look like" in "".join(str(error.value) for error in page.error)
+
+
+def test_a_server_app_is_offered_as_a_repository_only(vibe: Bridge) -> None:
+    page = opened(made(vibe, kind="flask").id)
+    assert [button.proto.label for button in page.get("download_button")] == ["Zip"]
