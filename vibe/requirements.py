@@ -46,14 +46,21 @@ def requirements(kind: str, files: Mapping[str, bytes], pins: Mapping[str, objec
     return "".join(f"{line}\n" for line in lines)
 
 
-def lock(kind: str, files: Mapping[str, bytes], pins: Mapping[str, object]) -> str:
+def lock(
+    kind: str, files: Mapping[str, bytes], pins: Mapping[str, object], *, own: str = ""
+) -> str:
     """A requirements file of everything that must be installed, what packages need in turn
     included: with hashes where `pins` are the versions that Vibe's image has today, with versions
     alone where they are older. Empty when the program needs nothing that the image had.
+
+    `own` is the app's own lock of what it has beside the image; nobody knows which of the image's
+    packages those need, so all of them go with it.
     """
     pinned = {canonical(name): str(version) for name, version in pins.items()}
     blocks, dependencies = _locked(), _dependencies()
-    wanted, waiting = set[str](), [name for name in _needed(kind, files) if name in blocks]
+    theirs = _blocks(own)
+    needed = blocks if theirs else _needed(kind, files)
+    wanted, waiting = set[str](), [name for name in needed if name in blocks]
     while waiting:
         name = waiting.pop()
         if name not in wanted:
@@ -61,18 +68,20 @@ def lock(kind: str, files: Mapping[str, bytes], pins: Mapping[str, object]) -> s
             waiting += dependencies.get(name, ())
     old = {
         name
-        for name in wanted & pinned.keys()
+        for name in (wanted & pinned.keys()) - theirs.keys()
         if _VERSION.fullmatch(pinned[name]) and f"=={pinned[name]} " not in blocks[name]
     }
-    if not old:
-        return "".join(blocks[name] for name in sorted(wanted))
-    return "".join(
-        f"{name}=={pinned[name]}\n" if name in old else _without_hashes(blocks[name])
-        for name in sorted(wanted)
-    )
+    if old:
+        image = "".join(
+            f"{name}=={pinned[name]}\n" if name in old else _without_hashes(blocks[name])
+            for name in sorted(wanted)
+        )
+    else:
+        image = "".join(blocks[name] for name in sorted(wanted))
+    return _joined(own, image)
 
 
-def joined(one: str, other: str) -> str:
+def _joined(one: str, other: str) -> str:
     """Two locks as one; where both have a package it is the first one's. Hashes stay only when
     every package has them, since pip takes all or none."""
     blocks = _blocks(other) | _blocks(one)

@@ -15,7 +15,7 @@ from vibe.events import now
 from vibe.kinds import Kind, kinds
 from vibe.plan import Check, Plan, plan_from_data
 from vibe.repository import identity
-from vibe.requirements import joined, lock, requirements, versions
+from vibe.requirements import lock, requirements, versions
 from vibe.settings import SANDBOXES, TEMPLATES
 from vibe.transcript import environment
 
@@ -57,9 +57,8 @@ def standing_alone(
     files = {**data, **code}
     kind = kinds().get(app.kind) if code else None
     pins = pinned(app, code)
-    needed, locked = requirements(app.kind, code, pins), lock(app.kind, code, pins)
-    if "requirements.lock" in code:
-        locked = joined(code["requirements.lock"].decode("utf-8", "replace"), locked)
+    own = code.get("requirements.lock", b"").decode("utf-8", "replace")
+    needed, locked = requirements(app.kind, code, pins), lock(app.kind, code, pins, own=own)
     about: dict[str, Any] = {
         "app": app,
         "name": app.id,

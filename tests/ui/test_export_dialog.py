@@ -49,7 +49,6 @@ def test_an_app_goes_into_a_folder_and_to_a_remote_as_chosen(
     assert (tmp_path / "folder" / "LICENSE").is_file()
     assert not (tmp_path / "folder" / "TRANSCRIPT.md").exists()
 
-    assert page.button(key="export_push").disabled
     assert page.button(key="export_create").disabled
     page.text_input(key="export_remote").input(str(there)).run()
     page.button(key="export_push").click().run()

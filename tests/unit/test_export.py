@@ -18,7 +18,7 @@ from vibe.archive import Archive
 from vibe.errors import NoSuchApp, UserError
 from vibe.events import Finished, Requested, from_json, now
 from vibe.export import Choices, export_git, export_zip, exported_files
-from vibe.requirements import joined, lock, requirements
+from vibe.requirements import lock, requirements
 from vibe.sandbox.images import packages
 
 PROGRAM = b"""\
@@ -201,11 +201,20 @@ def test_a_lock_has_what_packages_need_in_turn_with_hashes_while_the_pins_are_to
     assert lock("web", {"index.html": b"<p>"}, packages()) == ""
 
 
-def test_an_apps_own_lock_goes_before_the_images() -> None:
-    image = lock("script", {"main.py": b"import yaml"}, packages())
-    both = joined("qrcode==8.0 \\\n    --hash=sha256:1\npyyaml==5.0 --hash=sha256:2\n", image)
-    assert both == "pyyaml==5.0 --hash=sha256:2\nqrcode==8.0 \\\n    --hash=sha256:1\n"
-    assert "hash" not in joined("qrcode==8.0\n", image)
+def test_an_apps_own_lock_goes_before_the_images_and_takes_all_of_it_along(
+    archive: Archive,
+) -> None:
+    own = "# by Vibe\nqrcode==8.0 \\\n    --hash=sha256:1\npyyaml==5.0 --hash=sha256:2\n"
+    code = {"main.py": b"import qrcode, yaml", "requirements.lock": own.encode()}
+    app = built(archive, "script", code, **packages())
+    files = exported_files(archive, app.id)
+    assert files["requirements.txt"] == b"pyyaml==5.0\nqrcode==8.0\n"
+    locked = files["requirements.lock"].decode()
+    assert "qrcode==8.0 \\\n    --hash=sha256:1\n" in locked
+    assert "pyyaml==5.0 --hash=sha256:2\n" in locked
+    assert "pillow==" in locked
+    assert "pyyaml==6" not in locked
+    assert "hash" not in lock("script", code, packages(), own="qrcode==8.0\n")
 
 
 def test_the_licence_and_the_transcript_are_the_persons_choice(

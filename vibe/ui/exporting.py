@@ -78,7 +78,7 @@ def pushing(archive: Archive, settings: Settings, app: App, chosen: Choices) -> 
         help="With the keys, tokens and credential helper of the machine Vibe runs on. "
         "Nobody else's history is overwritten.",
     )
-    if st.button("Push", icon=":material/upload:", key="export_push", disabled=not address):
+    if st.button("Push", icon=":material/upload:", key="export_push"):
         _pushed(archive, settings, app, chosen, address=address)
     name = st.text_input("Name of a new repository on GitHub", value=app.id, key="export_github")
     public = st.checkbox("For everybody to see", key="export_public")
@@ -97,14 +97,14 @@ def _pushed(
     app: App,
     chosen: Choices,
     *,
-    address: str = "",
+    address: str | None = None,
     name: str = "",
     public: bool = False,
 ) -> None:
     secrets = [settings.api_key]
     try:
         with st.spinner("Pushing …"):
-            if address:
+            if address is not None:
                 to = remotes.remote(address)
                 token = remotes.token_for(to)
             else:
