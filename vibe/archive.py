@@ -17,6 +17,7 @@ from vibe.app import App
 from vibe.durable import PART, part_of, sync_folder, write_whole, writing
 from vibe.errors import NoSuchApp, UserError
 from vibe.events import Acted, Event, Finished, now
+from vibe.finding import Found, Wanted
 from vibe.index import FOLDER, Index, read_record
 from vibe.journal import Redactor
 from vibe.paths import safe_files
@@ -38,6 +39,7 @@ Events = list[Event]
 Commits = list[Commit]
 Files = list[Stored]
 Lines = list[str]
+list_of = list
 
 
 class Archive:
@@ -90,6 +92,7 @@ class Archive:
                     write_whole(path, content)
                 write_whole(part / "app.yaml", self._yaml(app))
                 part.rename(folder)
+                self._index.touch(app.id)
                 sync_folder(self.root)
             except BaseException:
                 shutil.rmtree(part, ignore_errors=True)
@@ -114,22 +117,25 @@ class Archive:
     def list(self, *, sort: str = "used") -> Apps:
         """Every app that can be read (see `broken`), by `used` or `created`, newest first, or by
         `title`."""
-        apps = self._index.apps()
-        match sort:
-            case "used" | "created":
-                return sorted(apps, key=lambda app: (getattr(app, sort), app.id), reverse=True)
-            case "title":
-                return sorted(apps, key=lambda app: (app.title.casefold(), app.id))
-        raise UserError(f"Apps can't be sorted by {sort!r}.", "Sort by used, created or title.")
+        return list_of(self.find(Wanted(sort=sort)).apps)
+
+    def find(self, wanted: Wanted, *, first: int = 0, most: int | None = None) -> Found:
+        """The apps that fit, in order: `most` of them from number `first` (from 0) on. Never
+        raises for odd words; UserError for an unknown order."""
+        return self._index.find(wanted, first, most)
+
+    def models(self) -> Lines:
+        """The names of the models that made the apps, the most frequent first."""
+        return self._index.models()
 
     def broken(self) -> dict[str, str]:
         """Apps whose app.yaml can't be read: id → what is wrong with it."""
         return self._index.broken()
 
     def search(self, query: str) -> Apps:
-        """Apps with every word of the query (its beginning is enough) in their title, idea or
-        transcript, best first; all apps for an empty query. Never raises for odd queries."""
-        return self._index.search(query) if query.strip() else self.list()
+        """Apps with every word of the query (its beginning is enough) in their title, idea, code
+        or transcript, best first; all apps for an empty query. Never raises for odd queries."""
+        return list_of(self.find(Wanted(words=query)).apps)
 
     # Transcript
 
@@ -240,6 +246,7 @@ class Archive:
             with writing("The trash"):
                 self._trash.mkdir(exist_ok=True)
                 gone = folder.rename(self._trash / app_id)
+                self._index.touch(app_id)
                 sync_folder(self._trash)
                 sync_folder(self.root)
             app = replace(_found(app_id, gone)[0] or _nameless(app_id), discarded=now())
@@ -258,6 +265,7 @@ class Archive:
         with self._claimed(gone):
             with writing("The gallery"):
                 gone.rename(folder)
+                self._index.touch(app_id)
                 sync_folder(self.root)
                 sync_folder(self._trash)
             self._interrupt(folder)
@@ -304,9 +312,9 @@ class Archive:
         """Marks builds whose process is gone as `interrupted` and clears half-written rubbish
         away; returns the ids of those apps. For every start of Vibe."""
         interrupted: Lines = []
-        for app in self.list():
+        for app in self.find(Wanted(states=("building",))).apps:
             folder = self.root / app.id
-            if app.status != "building" or not _abandoned(folder):
+            if not _abandoned(folder):
                 continue
             with suppress(UserError), self._claimed(folder):
                 if self._interrupt(folder):
@@ -345,6 +353,7 @@ class Archive:
         with writing("The app's record"):
             try:
                 write_whole(folder / "app.yaml", self._yaml(app))
+                self._index.touch(app.id)
             except FileNotFoundError:
                 raise NoSuchApp(app.id) from None
 
@@ -352,6 +361,7 @@ class Archive:
         with writing("The transcript"):
             try:
                 journal.append(folder / "events.jsonl", events, sync=sync)
+                self._index.touch(folder.name)
             except FileNotFoundError:
                 raise NoSuchApp(folder.name) from None
 

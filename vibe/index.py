@@ -11,12 +11,14 @@ from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 from threading import Lock
+from time import monotonic
 from typing import TypeVar
 
 from vibe.app import App
+from vibe.finding import Found, Wanted, numbers, state
 from vibe.record import BrokenRecord, from_data, from_yaml, to_data
 
-VERSION = 1
+VERSION = 2
 """Of the tables below; an index of another version is thrown away."""
 
 FOLDER = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?-[0-9a-f]{6}")
@@ -25,7 +27,15 @@ FOLDER = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?-[0-9a-f]{6}")
 MAX_TEXT = 200_000
 """Characters of one transcript that can be found; more would only slow the search down."""
 
-MAX_QUERY = 200
+MAX_CODE = 100_000
+"""Likewise of one app's code."""
+
+MANY = 1000
+"""A gallery with more apps is compared with its folders at most once in RESTS_S."""
+
+RESTS_S = 2.0
+"""For so long what others write in a large gallery may go unseen; what this process writes, and
+folders that come and go, are seen at once."""
 
 BUSY_S = 5.0
 """How long to wait for another process that writes the index."""
@@ -35,21 +45,22 @@ UNWRITABLE = ("SQLITE_BUSY", "SQLITE_FULL", "SQLITE_READONLY", "SQLITE_CANTOPEN"
 
 TABLES = """
 CREATE TABLE apps (
-    number INTEGER PRIMARY KEY, id TEXT UNIQUE, signature TEXT, record TEXT, problem TEXT,
-    used TEXT, folded TEXT);
+    number INTEGER PRIMARY KEY, id TEXT UNIQUE, signature TEXT, problem TEXT, kind TEXT,
+    state TEXT, model TEXT, keep INTEGER, created TEXT, used TEXT, money REAL, folded_title TEXT,
+    folded TEXT);
+CREATE INDEX by_used ON apps (used);
+CREATE TABLE records (number INTEGER PRIMARY KEY, record TEXT);
 CREATE VIRTUAL TABLE texts USING fts5(
-    title, idea, transcript, tokenize = 'unicode61 remove_diacritics 2');
+    title, idea, transcript, code, tokenize = 'unicode61 remove_diacritics 2');
 """
 
-SEARCH = """
-SELECT id, record FROM texts JOIN apps ON number = texts.rowid WHERE texts MATCH ?
-ORDER BY bm25(texts, 10, 5, 1), used DESC
-"""
+RECORD = "SELECT id, record FROM apps JOIN records USING (number)"
 
-SEARCH_PART = "SELECT id, record FROM apps WHERE instr(folded, ?) ORDER BY used DESC"
-"""Finds parts of words, and languages that don't put spaces between words."""
-
-FORGET_TEXT = "DELETE FROM texts WHERE rowid = (SELECT number FROM apps WHERE id = ?)"
+FORGET = (
+    "DELETE FROM texts WHERE rowid = (SELECT number FROM apps WHERE id = ?)",
+    "DELETE FROM records WHERE number = (SELECT number FROM apps WHERE id = ?)",
+    "DELETE FROM apps WHERE id = ?",
+)
 
 _TOLD = ("text", "sentence", "evidence", "report", "detail")
 """Fields of events that are worth finding. Prompts are not: they are alike in every app."""
@@ -66,34 +77,46 @@ class Index:
         self._path = root / ".index.sqlite"
         self._lock = Lock()
         self._apps: dict[str, tuple[str, App]] = {}
+        self._marks = Lock()
+        self._touched: set[str] = set()
+        self._compared = (0.0, 0)
+        """When the index was last compared with all folders, and the gallery's own age then."""
+
+    def touch(self, app_id: str) -> None:
+        """Tells that this process has changed an app's folder."""
+        with self._marks:
+            self._touched.add(app_id)
 
     def apps(self) -> list[App]:
         """Every app with a readable record, in no particular order."""
+        return self._with(lambda index: [self._app(*row) for row in index.execute(RECORD)])
 
-        def read(index: sqlite3.Connection) -> list[App]:
-            rows = index.execute("SELECT id, record FROM apps WHERE problem IS NULL")
-            return [self._app(*row) for row in rows]
+    def find(self, wanted: Wanted, first: int = 0, most: int | None = None) -> Found:
+        """The apps that fit, in order: `most` of them from number `first` (from 0) on."""
+
+        def read(index: sqlite3.Connection) -> Found:
+            fitting = numbers(index, wanted)
+            shown = fitting[first : None if most is None else first + most]
+            marks = ", ".join("?" * len(shown)) if len(shown) <= MANY else "SELECT number FROM apps"
+            rows = index.execute(
+                f"SELECT number, id, record FROM apps JOIN records USING (number) "  # noqa: S608
+                f"WHERE number IN ({marks})",
+                shown if len(shown) <= MANY else [],
+            )
+            records = {number: (app_id, record) for number, app_id, record in rows}
+            return Found(tuple(self._app(*records[number]) for number in shown), len(fitting))
 
         return self._with(read)
+
+    def models(self) -> list[str]:
+        """The names of the models that made the apps, the most frequent first."""
+        query = "SELECT model FROM apps WHERE model != '' GROUP BY model ORDER BY count(*) DESC"
+        return self._with(lambda index: [model for (model,) in index.execute(query)])
 
     def broken(self) -> dict[str, str]:
         """What is wrong with each app whose record can't be read, by id."""
         query = "SELECT id, problem FROM apps WHERE problem IS NOT NULL ORDER BY id"
         return self._with(lambda index: dict(index.execute(query).fetchall()))
-
-    def search(self, words: str) -> list[App]:
-        """Apps with all the words, or beginnings of words, in their title, idea or transcript,
-        best first; then those that have the text as it stands in title, idea or id."""
-        words = words[:MAX_QUERY].encode("utf-8", "replace").decode().replace("\0", " ").strip()
-        quoted = " ".join(f'"{word}"*' for word in re.findall(r"\w+", words))
-
-        def read(index: sqlite3.Connection) -> list[App]:
-            rows = dict(index.execute(SEARCH, [quoted]).fetchall()) if quoted else {}
-            for app_id, record in index.execute(SEARCH_PART, [words.casefold()]):
-                rows.setdefault(app_id, record)
-            return [self._app(app_id, record) for app_id, record in rows.items() if record]
-
-        return self._with(read)
 
     def scrub(self) -> None:
         """Leaves nothing in the index's file of apps that are gone."""
@@ -119,25 +142,56 @@ class Index:
             index.execute("PRAGMA secure_delete = ON")
             if index.execute("PRAGMA user_version").fetchone()[0] != VERSION:
                 _make_tables(index)
-            self._step(index)
+            self._step(index, place)
             return action(index)
 
-    def _step(self, index: sqlite3.Connection) -> None:
+    def _step(self, index: sqlite3.Connection, place: str) -> None:
         """Brings the index in step: folders that are new or changed, and those that are gone."""
-        known: dict[str, str] = dict(index.execute("SELECT id, signature FROM apps").fetchall())
-        now = {app_id: _signature(self._root, app_id) for app_id in _folders(self._root)}
+        with self._marks:
+            touched, self._touched = self._touched, set()
+        known: dict[str, str] = {}
+        if place == ":memory:" or self._doubtful(index):
+            began, age = monotonic(), _age(self._root)
+            known = dict(index.execute("SELECT id, signature FROM apps").fetchall())
+            now = {app_id: _signature(self._root, app_id) for app_id in _folders(self._root)}
+        else:
+            began, age = self._compared
+            for app_id in touched:
+                for row in index.execute("SELECT id, signature FROM apps WHERE id = ?", [app_id]):
+                    known.update([row])
+            there = [app_id for app_id in touched if (self._root / app_id).is_dir()]
+            now = {app_id: _signature(self._root, app_id) for app_id in there}
         gone = known.keys() - now.keys()
         changed = [app_id for app_id, signature in now.items() if signature != known.get(app_id)]
-        if not gone and not changed:
-            return
+        if gone or changed:
+            try:
+                self._write(index, [*gone, *changed], now)
+            except BaseException:
+                self._compared = (0.0, 0)
+                raise
+        if place != ":memory:":
+            self._compared = (began, age)
+
+    def _doubtful(self, index: sqlite3.Connection) -> bool:
+        """Whether every folder must be looked at: always in a small gallery, else now and then."""
+        compared, age = self._compared
+        if monotonic() - compared > RESTS_S or age != _age(self._root):
+            return True
+        row: tuple[int] = index.execute("SELECT count(*) FROM apps").fetchone()
+        return row[0] <= MANY
+
+    def _write(
+        self, index: sqlite3.Connection, app_ids: list[str], signatures: dict[str, str]
+    ) -> None:
         index.execute("BEGIN IMMEDIATE")
-        for app_id in [*gone, *changed]:
-            index.execute(FORGET_TEXT, [app_id])
-            index.execute("DELETE FROM apps WHERE id = ?", [app_id])
+        for app_id in app_ids:
+            for forget in FORGET:
+                index.execute(forget, [app_id])
             self._apps.pop(app_id, None)
-        for app_id in changed:
-            with suppress(FileNotFoundError):  # discarded this moment
-                _put(index, self._root / app_id, now[app_id])
+        for app_id in app_ids:
+            if app_id in signatures:
+                with suppress(FileNotFoundError):  # discarded this moment
+                    _put(index, self._root / app_id, signatures[app_id])
         index.execute("COMMIT")
 
     def _app(self, app_id: str, record: str) -> App:
@@ -152,8 +206,8 @@ class Index:
 def _make_tables(index: sqlite3.Connection) -> None:
     index.execute("BEGIN IMMEDIATE")
     if index.execute("PRAGMA user_version").fetchone()[0] != VERSION:  # nobody else was quicker
-        index.execute("DROP TABLE IF EXISTS apps")
-        index.execute("DROP TABLE IF EXISTS texts")
+        for table in ("apps", "records", "texts"):
+            index.execute(f"DROP TABLE IF EXISTS {table}")
         for statement in filter(str.strip, TABLES.split(";")):
             index.execute(statement)
         index.execute(f"PRAGMA user_version = {VERSION}")
@@ -197,19 +251,42 @@ def _put(index: sqlite3.Connection, folder: Path, signature: str) -> None:
         )
         return
     row = index.execute(
-        "INSERT INTO apps (id, signature, record, used, folded) VALUES (?, ?, ?, ?, ?)",
+        "INSERT INTO apps (id, signature, kind, state, model, keep, created, used, money, "
+        "folded_title, folded) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [
             app.id,
             signature,
-            json.dumps(to_data(app), ensure_ascii=False),
+            app.kind,
+            state(app),
+            app.model,
+            app.keep,
+            app.created,
             app.used,
+            app.spent.money,
+            app.title.casefold(),
             f"{app.title}\n{app.idea}\n{app.id}".casefold(),
         ],
     )
+    record = json.dumps(to_data(app), ensure_ascii=False)
+    index.execute("INSERT INTO records VALUES (?, ?)", [row.lastrowid, record])
     index.execute(
-        "INSERT INTO texts (rowid, title, idea, transcript) VALUES (?, ?, ?, ?)",
-        [row.lastrowid, app.title, app.idea, _transcript(folder / "events.jsonl")],
+        "INSERT INTO texts (rowid, title, idea, transcript, code) VALUES (?, ?, ?, ?, ?)",
+        [
+            row.lastrowid,
+            app.title,
+            app.idea,
+            _transcript(folder / "events.jsonl"),
+            _code(folder / "code"),
+        ],
     )
+
+
+def _age(root: Path) -> int:
+    """Changes whenever a folder comes or goes."""
+    try:
+        return root.stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 def read_record(folder: Path) -> tuple[App | None, str]:
@@ -251,3 +328,21 @@ def _transcript(path: Path) -> str:
             if size > MAX_TEXT:
                 break
     return "".join(said)
+
+
+def _code(folder: Path) -> str:
+    """The files of the last attempt, as far as they are text; links are not followed."""
+    found: list[str] = []
+    room = MAX_CODE
+    for place, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(names):
+            with suppress(OSError, UnicodeDecodeError):
+                file = os.open(f"{place}/{name}", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+                with os.fdopen(file, "rb") as content:
+                    text = content.read(room).decode()
+                found += [f"{place}/{name}".removeprefix(str(folder)), text]
+                room -= len(text)
+            if room <= 0:
+                return "\n".join(found)
+    return "\n".join(found)

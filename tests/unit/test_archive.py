@@ -117,7 +117,7 @@ def test_the_list_is_sorted_as_asked(archive: Archive) -> None:
     assert [app.title for app in archive.list()] == ["b", "c", "A"]
     assert [app.title for app in archive.list(sort="created")] == ["A", "c", "b"]
     assert [app.title for app in archive.list(sort="title")] == ["A", "b", "c"]
-    with pytest.raises(UserError, match="used, created or title"):
+    with pytest.raises(UserError, match="used, created, title or money"):
         archive.list(sort="colour")
 
 

@@ -10,9 +10,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from vibe.app import App
+from vibe.app import App, Spent
 from vibe.archive import Archive
+from vibe.errors import UserError
 from vibe.events import Notice, PromptSent, ReplyText, RungDone
+from vibe.finding import Wanted
 from vibe.index import MAX_TEXT
 
 
@@ -73,6 +75,71 @@ def test_a_hit_in_the_title_comes_before_one_in_the_transcript(archive: Archive)
     archive.append(said.id, [Notice(text="clock " * 5)], sync=True)
     archive.save(replace(named, title="Clock"))
     assert found(archive, "clock") == ["two", "one"]
+
+
+def test_code_that_was_written_without_a_model_is_found(archive: Archive) -> None:
+    app = new(archive, "one")
+    archive.commit(app.id, {"deep/app.py": b"hedgehog = 1", "x.bin": b"\xff\xfe"}, "r1")
+    (archive.root / app.id / "code" / "link").symlink_to("/etc/passwd")
+    archive.append(app.id, [Notice(text="edited")], sync=True)
+    assert found(archive, "hedgeh") == found(archive, "deep") == ["one"]
+    assert found(archive, "nologin") == []
+
+
+def test_one_letter_looks_in_titles_and_ideas_only(archive: Archive) -> None:
+    new(archive, "quick quiz")
+    archive.append(new(archive, "other").id, [Notice(text="quinces")], sync=True)
+    assert found(archive, "q") == ["quick quiz"]
+    assert set(found(archive, "qu")) == {"quick quiz", "other"}
+
+
+def test_apps_are_found_by_what_they_are_in_pages_and_in_order(archive: Archive) -> None:
+    for number, (kind, model, keep) in enumerate(
+        [("web", "large", True), ("script", "small", False), ("web", "small", False)]
+    ):
+        app = archive.create(f"counter {number}", kind=kind, model=model)
+        spent = Spent(money=0.1 * number)
+        status = "building" if number else "failed"
+        archive.save(replace(app, status=status, keep=keep, spent=spent, used=str(number)))
+
+    def ideas(wanted: Wanted, **page: int) -> tuple[list[str], int]:
+        found = archive.find(wanted, **page)
+        return [app.idea[-1] for app in found.apps], found.total
+
+    assert ideas(Wanted()) == (["2", "1", "0"], 3)
+    assert ideas(Wanted(sort="money"), first=0, most=1) == (["2"], 3)
+    assert ideas(Wanted(), first=1, most=1) == (["1"], 3)
+    assert ideas(Wanted(kinds=("web",), models=("small",))) == (["2"], 1)
+    assert ideas(Wanted(kept=True)) == (["0"], 1)
+    assert ideas(Wanted(words="counter", states=("failed",))) == (["0"], 1)
+    assert ideas(Wanted(words="counter", kinds=("flask",))) == ([], 0)
+    assert archive.models() == ["small", "large"]
+    with pytest.raises(UserError, match="sorted by"):
+        archive.find(Wanted(sort="colour"))
+
+
+def test_a_large_gallery_shows_at_once_what_this_process_does(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vibe.index.MANY", 1)
+    monkeypatch.setattr("vibe.index.RESTS_S", 3600.0)
+    apps = [new(archive, f"app {number}") for number in range(3)]
+    assert archive.find(Wanted()).total == 3
+    archive.save(replace(apps[0], title="Renamed"))
+    archive.append(apps[1].id, [Notice(text="zebra")], sync=False)
+    assert [app.id for app in archive.search("renamed")] == [apps[0].id]
+    assert [app.id for app in archive.search("zebra")] == [apps[1].id]
+    archive.discard(apps[0].id)
+    assert archive.find(Wanted()).total == 2
+    archive.restore(apps[0].id)
+    assert archive.find(Wanted()).total == 3
+    # Another process: folders that come and go at once, changed ones after a rest.
+    other = Archive(archive.root)
+    new(other, "from elsewhere")
+    assert archive.find(Wanted()).total == 4
+    other.save(replace(apps[2], title="Changed elsewhere"))
+    monkeypatch.setattr("vibe.index.RESTS_S", 0.0)
+    assert archive.find(Wanted(words="elsewhere")).total == 2
 
 
 def test_an_empty_query_finds_everything(archive: Archive) -> None:
@@ -163,7 +230,7 @@ def test_a_record_in_the_index_that_makes_no_sense_is_read_again(archive: Archiv
     app = new(archive, "one")
     archive.list()
     index = sqlite3.connect(archive.root / ".index.sqlite")
-    index.execute("UPDATE apps SET record = '{}'")
+    index.execute("UPDATE records SET record = '{}'")
     index.commit()
     index.close()
     assert archive.list() == [app]

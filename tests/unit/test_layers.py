@@ -24,7 +24,7 @@ LAYERS = {
         plan_checks repairs checks ladder looking trying text_faults browser running verdict writing
         budget model_trial keeping narration prompts samples""",
     "edge": """model endpoints choice completion refusal starters parameters sandbox archive
-        durable settings_file index journal pictures record redaction repository stored titles""",
+        durable finding settings_file index journal pictures record redaction repository stored titles""",
     "data": "events settings errors app kinds modules paths webp",
 }
 """From top to bottom, as in the design; a package stands for all that is in it."""
