@@ -116,7 +116,9 @@ class App:
     pins: dict[str, Any] = field(default_factory=dict)
     """What it ran on when it first worked: image id, Python, Vibe version."""
     expires: str | None = None
+    """When it expired, if that is why it is in the trash; ISO 8601, UTC."""
     keep: bool = False
+    """Whether it never expires."""
     discarded: str | None = None
     """When it went to the trash; ISO 8601, UTC. None while it is in the gallery."""
     remake_of: str = ""

@@ -14,8 +14,8 @@ from secrets import token_hex
 
 from vibe import journal, pictures, stored
 from vibe.app import App
-from vibe.durable import PART, part_of, sync_folder, write_whole, writing
-from vibe.errors import NoSuchApp, UserError
+from vibe.durable import PART, part_of, sync_folder, write_files, write_whole, writing
+from vibe.errors import ModelFault, NoSuchApp, UserError
 from vibe.events import Acted, Event, Finished, now
 from vibe.finding import Found, Wanted
 from vibe.index import FOLDER, Index, read_record
@@ -26,6 +26,7 @@ from vibe.redaction import redact, redact_data
 from vibe.repository import Commit, Repository
 from vibe.stored import Stored
 from vibe.titles import slug, title
+from vibe.whole import Snapshot, Whole, copy_of, renamed, write_code
 
 UNCLAIMED_S = 60.0
 """How long a new app may wait for its builder's claim before it counts as interrupted."""
@@ -86,10 +87,7 @@ class Archive:
         with writing("The new app"):
             try:
                 part.mkdir(parents=True)
-                for name, content in files.items():
-                    path = part / "data" / name
-                    path.parent.mkdir(parents=True, exist_ok=True)
-                    write_whole(path, content)
+                write_files(part / "data", files)
                 write_whole(part / "app.yaml", self._yaml(app))
                 part.rename(folder)
                 self._index.touch(app.id)
@@ -97,6 +95,67 @@ class Archive:
             except BaseException:
                 shutil.rmtree(part, ignore_errors=True)
                 raise
+        return app
+
+    def whole(self, app_id: str) -> Whole:
+        """Everything there is of an app, its code commit by commit."""
+        folder = self._folder(app_id)
+        app, repository = self.load(app_id), self._repository(app_id)
+        pool: dict[bytes, bytes] = {}
+        history = []
+        for commit in reversed(repository.log()):
+            files = repository.files(commit.id).items()
+            same = {name: pool.setdefault(content, content) for name, content in files}
+            history.append(
+                Snapshot(commit.id, same, commit.message, commit.author, commit.time, commit.tags)
+            )
+        results = {name: path.read_bytes() for name, path in stored.kept(folder / "results")}
+        thumb = folder / "thumb.webp"
+        picture = thumb.read_bytes() if thumb.is_file() and not thumb.is_symlink() else b""
+        events = tuple(self.events(app_id))
+        return Whole(app, tuple(history), events, self.data(app_id), results, picture)
+
+    def adopt(self, whole: Whole) -> App:
+        """Adds a whole app, all or nothing; it gets another id when its own is taken.
+
+        Raises UserError for files that can't be kept."""
+        app = whole.app
+        if not FOLDER.fullmatch(app.id) or self._taken(app.id):
+            app = replace(app, id=self._free_id(app.title or app.idea))
+        folder = self.root / app.id
+        part = part_of(folder)
+        with writing("The app"):
+            try:
+                part.mkdir(parents=True)
+                ids = write_code(part / "code", whole.history) if whole.history else {}
+                whole = renamed(replace(whole, app=app), ids)
+                write_files(part / "data", stored.attachable(whole.data))
+                write_files(part / "results", stored.attachable(whole.results))
+                if whole.picture:
+                    write_whole(part / "thumb.webp", whole.picture)
+                events = self._redactor.redacted(app.id, whole.events)
+                journal.append(part / "events.jsonl", events, sync=True)
+                write_whole(part / "app.yaml", self._yaml(whole.app))
+                part.rename(folder)
+                self._index.touch(app.id)
+                sync_folder(self.root)
+            except ModelFault as fault:
+                raise UserError(fault.message, "Its files can't be kept here.") from fault
+            finally:
+                shutil.rmtree(part, ignore_errors=True)
+        return whole.app
+
+    def duplicate(self, app_id: str) -> App:
+        """A new app made from the present revision: with its code, data and picture, an id of its
+        own, and a history that begins there. Raises UserError when there is no revision yet."""
+        return self.adopt(copy_of(self.load(app_id), self.whole(app_id)))
+
+    def keep(self, app_id: str, yes: bool = True) -> App:
+        """Keeps the app for good, or (`yes` False) lets it expire from now on as others do."""
+        app = self.load(app_id)
+        app = replace(app, keep=yes, used=app.used if yes else now())
+        self.save(app)
+        self.append(app_id, [Acted("kept" if yes else "no longer kept")], sync=False)
         return app
 
     def load(self, app_id: str) -> App:
@@ -238,8 +297,9 @@ class Archive:
 
     # Trash
 
-    def discard(self, app_id: str) -> App:
-        """Moves the app to the trash. Raises UserError while it is being built."""
+    def discard(self, app_id: str, *, expired: str = "") -> App:
+        """Moves the app to the trash; `expired` says why, when it goes by itself. Raises UserError
+        while it is being built."""
         folder = self._folder(app_id)
         with self._claimed(folder):
             self._interrupt(folder)
@@ -249,9 +309,14 @@ class Archive:
                 self._index.touch(app_id)
                 sync_folder(self._trash)
                 sync_folder(self.root)
-            app = replace(_found(app_id, gone)[0] or _nameless(app_id), discarded=now())
+            time_ = now()
+            app = replace(
+                _found(app_id, gone)[0] or _nameless(app_id),
+                discarded=time_,
+                expires=time_ if expired else None,
+            )
             with suppress(UserError):  # its place says enough when the disk is full
-                self._append(gone, [Acted("discarded")], sync=False)
+                self._append(gone, [Acted("discarded", expired)], sync=False)
                 if (gone / "app.yaml").is_file() and read_record(gone)[0]:
                     self._save(gone, app)
         return app
@@ -269,7 +334,7 @@ class Archive:
                 sync_folder(self.root)
                 sync_folder(self._trash)
             self._interrupt(folder)
-            app = replace(self.load(app_id), discarded=None)
+            app = replace(self.load(app_id), discarded=None, expires=None, used=now())
             with suppress(UserError):
                 self._append(folder, [Acted("restored")], sync=False)
                 self._save(folder, app)
@@ -343,8 +408,11 @@ class Archive:
     def _free_id(self, idea: str) -> str:
         while True:
             app_id = f"{slug(idea)}-{token_hex(3)}"
-            if not any((place / app_id).exists() for place in (self.root, self._trash)):
+            if not self._taken(app_id):
                 return app_id
+
+    def _taken(self, app_id: str) -> bool:
+        return any((place / app_id).exists() for place in (self.root, self._trash))
 
     def _yaml(self, app: App) -> bytes:
         return to_yaml(from_data(redact_data(to_data(app), self._secrets))).encode()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from secrets import token_hex
@@ -41,6 +41,14 @@ def write_whole(path: Path, content: bytes) -> None:
             part.unlink()
         raise
     sync_folder(path.parent)
+
+
+def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Writes files under their relative names below a folder, made if there are any."""
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, content)
 
 
 def sync_folder(folder: Path) -> None:

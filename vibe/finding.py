@@ -52,6 +52,8 @@ class Wanted:
     models: tuple[str, ...] = ()
     kept: bool = False
     """Only apps that are kept for good."""
+    used_before: str = ""
+    """Only apps whose last use is earlier than that time (as the records write it)."""
     sort: str = "used"
     """One of ORDERS; with words, what fits best comes first instead."""
 
@@ -106,4 +108,7 @@ def _filters(wanted: Wanted) -> tuple[str, dict[str, str]]:
             values |= names
     if wanted.kept:
         conditions.append("AND keep")
+    if wanted.used_before:
+        conditions.append("AND used < :used_before")
+        values["used_before"] = wanted.used_before
     return " ".join(conditions), values

@@ -84,9 +84,11 @@ class Repository:
         *,
         tag: str | None = None,
         seconds: int | None = None,
+        author: str = "",
     ) -> str:
         """Commits exactly these files (nothing of the tree before stays), also when nothing
-        changed, and checks them out; `seconds` is its time, by default now. Returns its id.
+        changed, and checks them out; `seconds` is its time, by default now, `author` is
+        `Name <email>`, by default the person's. Returns its id.
 
         Raises ModelFault for paths that can't be used.
         """
@@ -104,7 +106,7 @@ class Repository:
             commit = objects.Commit()
             commit.tree = tree
             commit.parents = [old] if old else []
-            commit.author = commit.committer = identity()
+            commit.author = commit.committer = _author(author) if author else identity()
             commit.author_time = commit.commit_time = (
                 int(time.time()) if seconds is None else seconds
             )
@@ -267,6 +269,13 @@ def identity() -> bytes:
         return NOBODY
     name, email = (re.sub(rb"[<>\0\r\n]", b"", part).strip() for part in (name, email))
     return b"%s <%s>" % (name, email) if name and email else NOBODY
+
+
+def _author(text: str) -> bytes:
+    """The author as git writes one, whatever the text has in it."""
+    name, _, email = text.partition("<")
+    name, email = (re.sub(r"[<>\x00-\x1f]", "", part).strip()[:200] for part in (name, email))
+    return f"{name or 'nobody'} <{email}>".encode("utf-8", "replace")
 
 
 def _stored(store: BaseObjectStore, content: bytes) -> ObjectID:

@@ -1,0 +1,60 @@
+"""When apps that nobody uses or keeps go to the trash by themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from vibe.app import App
+from vibe.archive import Archive
+from vibe.errors import UserError
+from vibe.finding import Wanted
+
+
+def expires(app: App, days: int) -> datetime | None:
+    """When the app goes to the trash unless it is used or kept: `days` after its last use.
+
+    None: never, because it is kept or building, days are 0, or nobody knows its last use."""
+    if app.keep or app.status == "building" or days <= 0:
+        return None
+    try:
+        used = datetime.fromisoformat(app.used or app.created)
+        return (used if used.tzinfo else used.replace(tzinfo=UTC)) + timedelta(days=days)
+    except (ValueError, OverflowError):
+        return None
+
+
+def days_left(app: App, days: int, at: datetime) -> int | None:
+    """Whole days until the app expires, 0 for the last one; None: it never does."""
+    end = expires(app, days)
+    return None if end is None else max(0, (end - at).days)
+
+
+def expire(
+    archive: Archive, days: int, *, at: datetime, running: Collection[str] = ()
+) -> list[App]:
+    """Discards what has expired at that time, with the reason in its transcript, and returns it.
+
+    An app that runs, is being built or is kept stays; so does one that the disk refuses to move,
+    until the next time."""
+    if days <= 0:
+        return []
+    before = (at - timedelta(days=days)).astimezone(UTC).isoformat(timespec="milliseconds")
+    wanted = Wanted(sort="used", used_before=before.replace("+00:00", "Z"))
+    gone: list[App] = []
+    for app in archive.find(wanted).apps:
+        end = expires(app, days)
+        if end is not None and end <= at and app.id not in running:
+            with suppress(UserError):
+                gone.append(archive.discard(app.id, expired=f"not used for {days} days"))
+    return gone
+
+
+def use(archive: Archive, app_ids: Collection[str], at: datetime) -> None:
+    """Marks apps as used at that time; those that are gone are passed over."""
+    used = at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    for app_id in app_ids:
+        with suppress(UserError):
+            archive.save(replace(archive.load(app_id), used=used))
