@@ -110,10 +110,15 @@ class Archive:
                 Snapshot(commit.id, same, commit.message, commit.author, commit.time, commit.tags)
             )
         results = {name: path.read_bytes() for name, path in stored.kept(folder / "results")}
-        thumb = folder / "thumb.webp"
-        picture = thumb.read_bytes() if thumb.is_file() and not thumb.is_symlink() else b""
-        events = tuple(self.events(app_id))
-        return Whole(app, tuple(history), events, self.data(app_id), results, picture)
+        return Whole(
+            app,
+            tuple(history),
+            tuple(self.events(app_id)),
+            self.data(app_id),
+            results,
+            self.thumb(app_id),
+            pictures.all_of(folder),
+        )
 
     def adopt(self, whole: Whole) -> App:
         """Adds a whole app, all or nothing; it gets another id when its own is taken.
@@ -131,6 +136,7 @@ class Archive:
                 whole = renamed(replace(whole, app=app), ids)
                 write_files(part / "data", stored.attachable(whole.data))
                 write_files(part / "results", stored.attachable(whole.results))
+                write_files(part, whole.pictures)
                 if whole.picture:
                     write_whole(part / "thumb.webp", whole.picture)
                 events = self._redactor.redacted(app.id, whole.events)
@@ -297,9 +303,9 @@ class Archive:
 
     # Trash
 
-    def discard(self, app_id: str, *, expired: str = "") -> App:
-        """Moves the app to the trash; `expired` says why, when it goes by itself. Raises UserError
-        while it is being built."""
+    def discard(self, app_id: str, *, expired: str = "", at: str = "") -> App:
+        """Moves the app to the trash; `expired` says why, when it goes by itself, `at` when (by
+        default now). Raises UserError while it is being built."""
         folder = self._folder(app_id)
         with self._claimed(folder):
             self._interrupt(folder)
@@ -309,7 +315,7 @@ class Archive:
                 self._index.touch(app_id)
                 sync_folder(self._trash)
                 sync_folder(self.root)
-            time_ = now()
+            time_ = at or now()
             app = replace(
                 _found(app_id, gone)[0] or _nameless(app_id),
                 discarded=time_,

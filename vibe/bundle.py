@@ -32,6 +32,7 @@ from vibe.events import (
 from vibe.export import ELSEWHERE, zipped
 from vibe.kinds import kinds
 from vibe.paths import MAX_FILES, safe_files
+from vibe.pictures import is_name
 from vibe.plan import plan_from_data, plan_to_data
 from vibe.record import BrokenRecord, from_data, to_data
 from vibe.repository import MAX_TREE
@@ -91,6 +92,7 @@ def bundled(archive: Archive, app_id: str, *, data: bool = True) -> bytes:
         "history.json": _json(history),
         "transcript.html": transcript_html(archive, app_id).encode(),
     }
+    files |= whole.pictures
     if whole.picture:
         files["thumb.webp"] = whole.picture
     if data:
@@ -135,18 +137,15 @@ def import_bundle(archive: Archive, path: Path) -> App:
         app = _app(parsed(_small(bundle, "app.json"), "app.json"))
         history = _history(bundle)
         events = _events(bundle)
-        picture = b""
-        if "thumb.webp" in bundle.names():
-            picture = bundle.read("thumb.webp")
-            if picture[:4] + picture[8:12] != b"RIFFWEBP" or len(picture) > MAX_PICTURE:
-                raise refused("its picture is no small WebP picture")
+        pictures = _pictures(bundle)
         commits = {shot.id for shot in history}
         if not {revision.commit for revision in app.revisions} <= commits:
             raise refused("a revision's code is not in it")
         data = {name: bundle.read(f"data/{name}") for name in bundle.names("data/")}
         results = {name: bundle.read(f"results/{name}") for name in bundle.names("results/")}
     said = Acted("imported", f"from a bundle made by Vibe {bundle.manifest.get('vibe', '')!s:.20}")
-    return archive.adopt(Whole(app, history, (*events, said), data, results, picture))
+    picture = pictures.pop("thumb.webp", b"")
+    return archive.adopt(Whole(app, history, (*events, said), data, results, picture, pictures))
 
 
 def _app(data: Any) -> App:
@@ -182,6 +181,8 @@ def _app(data: Any) -> App:
         used=now(),
         expires=None,
         discarded=None,
+        remake_of="",
+        remakes=(),
     )
 
 
@@ -249,6 +250,18 @@ def _history(bundle: Unpacked) -> tuple[Snapshot, ...]:
     return tuple(history)
 
 
+def _pictures(bundle: Unpacked) -> dict[str, bytes]:
+    found = {}
+    for name in bundle.names():
+        if name == "thumb.webp" or name.startswith(("pictures/", "thumbs/")):
+            if name != "thumb.webp" and not is_name(name):
+                raise refused(f"{name[:80]!r} does not belong in one")
+            found[name] = content = bundle.read(name)
+            if content[:4] + content[8:12] != b"RIFFWEBP" or len(content) > MAX_PICTURE:
+                raise refused(f"{name!r} is no small WebP picture")
+    return found
+
+
 def _events(bundle: Unpacked) -> tuple[Event, ...]:
     lines = bundle.read("events.jsonl").decode("utf-8", "replace").split("\n")
     if len(lines) > MAX_EVENTS:
@@ -300,7 +313,7 @@ def _fits(value: Any, hint: Any) -> bool:
     """Whether a value of JSON is of that type through and through."""
     origin, parts = typing.get_origin(hint), typing.get_args(hint)
     if hint is Any:
-        return True
+        return _sound(value)
     if origin is typing.Literal:
         return value in parts
     if origin in (typing.Union, types.UnionType):
@@ -317,6 +330,18 @@ def _fits(value: Any, hint: Any) -> bool:
             _fits(key, parts[0]) and _fits(item, parts[1]) for key, item in value.items()
         )
     return isinstance(value, origin or hint)
+
+
+def _sound(value: Any) -> bool:
+    """Whether no number in some data of JSON is out of all bounds."""
+    match value:
+        case dict():
+            return all(map(_sound, value.values()))
+        case list():
+            return all(map(_sound, value))
+        case int() | float():
+            return abs(value) <= MAX_NUMBER
+    return True
 
 
 def _moment(text: str) -> None:

@@ -91,6 +91,10 @@ def parser() -> argparse.ArgumentParser:
 
     list_ = add("list", "List the gallery.", gallery.list_)
     list_.add_argument("--search", metavar="Q", help="words in title, idea or transcript")
+    list_.add_argument("--kind", metavar="K", action="append", default=[], help="only that kind")
+    list_.add_argument("--verdict", metavar="V", action="append", default=[],
+                       help="only works, partly, broken, unverified, failed …")  # fmt: skip
+    list_.add_argument("--kept", action="store_true", help="only apps kept for good")
     list_.add_argument("--trash", action="store_true", help="the discarded apps instead")
     list_.add_argument("--json", action="store_true")
     show = add("show", "Show an app.", gallery.show, app=True)
@@ -102,6 +106,7 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("args", metavar="ARGS", nargs="*", help="a script's arguments, after --")
     export = add("export", "Take an app out of Vibe.", gallery.export, app=True)
     where = export.add_mutually_exclusive_group(required=True)
+<<<<<<< HEAD
     where.add_argument("--zip", metavar="FILE", type=Path, help="a zip file")
     where.add_argument("--git", metavar="DIR", type=Path, help="a new folder, a git repository")
     where.add_argument("--file", metavar="FILE", type=Path, help="one file: web pages and scripts")
@@ -117,6 +122,21 @@ def parser() -> argparse.ArgumentParser:
     export.add_argument("--no-transcript", action="store_true",
                         help="without TRANSCRIPT.md and events.jsonl")  # fmt: skip
     add("discard", "Move an app to the trash.", gallery.discard, app=True)
+=======
+    where.add_argument("--zip", metavar="FILE", type=Path)
+    where.add_argument("--git", metavar="DIR", type=Path)
+    where.add_argument("--bundle", metavar="FILE", type=Path, nargs="?", const=Path(),
+                       help="one file that another Vibe imports, by default ID.vibe")  # fmt: skip
+    export.add_argument("--without-data", action="store_true",
+                        help="leave what was attached and written out of a bundle")  # fmt: skip
+    import_ = add("import", "Add the app of a bundle to the gallery.", gallery.import_)
+    import_.add_argument("file", metavar="FILE", type=Path)
+    add("duplicate", "Make a new app from the newest revision.", gallery.duplicate, app=True)
+    keep = add("keep", "Keep an app for good, so that it never expires.", gallery.keep, app=True)
+    keep.add_argument("--off", action="store_true", help="let it expire again")
+    discard = add("discard", "Move apps to the trash.", gallery.discard)
+    discard.add_argument("ids", metavar="ID", nargs="+", help="ids, or how they alone begin")
+>>>>>>> bcacddc (Let unused apps expire, empty the trash in time, and tell in the receipt what is gone; keep, duplicate and import from the command line)
     diff = add("diff", "Show what changed between two versions.", changing.diff, app=True)
     for name in ("old", "new"):
         diff.add_argument(name, metavar=name.upper(), nargs="?", default="",
@@ -126,7 +146,9 @@ def parser() -> argparse.ArgumentParser:
                   gallery.restore, app=True)  # fmt: skip
     restore.add_argument("--to", metavar="REVISION", default="",
                          help="make this revision of an app in the gallery the newest")  # fmt: skip
-    add("purge", "Delete a discarded app for good.", gallery.purge, app=True)
+    purge = add("purge", "Delete discarded apps for good.", gallery.purge)
+    purge.add_argument("ids", metavar="ID", nargs="*", help="ids, or how they alone begin")
+    purge.add_argument("--all", action="store_true", help="everything in the trash")
     doctor = add("doctor", "Examine what Vibe stands on.", commands.doctor)
     doctor.add_argument("--json", action="store_true")
     models = add("models", "Show the model of each role, and what it costs.", upkeep.models)

@@ -41,20 +41,37 @@ def expire(
     until the next time."""
     if days <= 0:
         return []
-    before = (at - timedelta(days=days)).astimezone(UTC).isoformat(timespec="milliseconds")
-    wanted = Wanted(sort="used", used_before=before.replace("+00:00", "Z"))
+    wanted = Wanted(sort="used", used_before=_written(at - timedelta(days=days)))
+    reason = f"not used for {days} days"
     gone: list[App] = []
     for app in archive.find(wanted).apps:
         end = expires(app, days)
         if end is not None and end <= at and app.id not in running:
             with suppress(UserError):
-                gone.append(archive.discard(app.id, expired=f"not used for {days} days"))
+                gone.append(archive.discard(app.id, expired=reason, at=_written(at)))
+    return gone
+
+
+def empty(archive: Archive, days: int, *, at: datetime) -> list[str]:
+    """Deletes for good what was discarded longer than `days` before that time (0: nothing);
+    returns the ids."""
+    gone: list[str] = []
+    for app in archive.trash() if days > 0 else ():
+        with suppress(UserError, ValueError):
+            if datetime.fromisoformat(app.discarded or "") + timedelta(days=days) <= at:
+                archive.purge(app.id)
+                gone.append(app.id)
     return gone
 
 
 def use(archive: Archive, app_ids: Collection[str], at: datetime) -> None:
     """Marks apps as used at that time; those that are gone are passed over."""
-    used = at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    used = _written(at)
     for app_id in app_ids:
         with suppress(UserError):
             archive.save(replace(archive.load(app_id), used=used))
+
+
+def _written(at: datetime) -> str:
+    """The time as records write it."""
+    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -7,11 +7,14 @@ import dataclasses
 import json
 import shutil
 import sys
+from pathlib import Path
 from typing import Any
 
 from vibe.app import App
 from vibe.archive import Archive
 from vibe.errors import NoSuchApp, UserError
+from vibe.expiry import expires
+from vibe.finding import Wanted
 from vibe.settings import Settings
 from vibe.standalone import Choices
 from vibe.ui.words import age, clean, short
@@ -24,12 +27,19 @@ def list_(settings: Settings, arguments: argparse.Namespace) -> int:
         words = (arguments.search or "").lower().split()
         apps = [a for a in apps if all(w in f"{a.id} {a.title} {a.idea}".lower() for w in words)]
     else:
-        apps = archive.search(arguments.search) if arguments.search else archive.list()
+        wanted = Wanted(
+            words=arguments.search or "",
+            kinds=tuple(arguments.kind),
+            states=tuple(arguments.verdict),
+            kept=arguments.kept,
+        )
+        apps = list(archive.find(wanted).apps)
     if arguments.json:
         print(as_json([dataclasses.asdict(app) for app in apps]))
         return 0
     if not apps:
-        say("Nothing found." if arguments.search else "Nothing here yet.")
+        narrowed = arguments.search or arguments.kind or arguments.verdict or arguments.kept
+        say("Nothing found." if narrowed else "Nothing here yet.")
     wide = max((len(app.id) for app in apps), default=0)
     for app in apps:
         line = f"{app.id:<{wide}}  {app.kind:<9}  {_state(app):<11}  {age(app.used):<14}"
@@ -84,6 +94,7 @@ def export(settings: Settings, arguments: argparse.Namespace) -> int:
 
     archive = opened(settings)
     app = find(archive, arguments.id)
+<<<<<<< HEAD
     choices = exporting.Choices(arguments.licence, not arguments.no_transcript)
     if arguments.zip is not None:
         print(exporting.export_zip(archive, app.id, arguments.zip, choices))
@@ -91,11 +102,21 @@ def export(settings: Settings, arguments: argparse.Namespace) -> int:
         print(export_file(archive, app.id, arguments.file))
     elif arguments.push is not None or arguments.github is not None:
         _push(settings, archive, app, choices, arguments)
+=======
+    if arguments.bundle is not None:
+        from vibe.bundle import ENDING, export_bundle
+
+        path = arguments.bundle if arguments.bundle.name else Path(app.id + ENDING)
+        print(export_bundle(archive, app.id, path, data=not arguments.without_data))
+    elif arguments.zip is not None:
+        print(exporting.export_zip(archive, app.id, arguments.zip))
+>>>>>>> bcacddc (Let unused apps expire, empty the trash in time, and tell in the receipt what is gone; keep, duplicate and import from the command line)
     else:
         print(exporting.export_git(archive, app.id, arguments.git, choices))
     return 0
 
 
+<<<<<<< HEAD
 def _push(
     settings: Settings, archive: Archive, app: App, choices: Choices, arguments: argparse.Namespace
 ) -> None:
@@ -118,12 +139,39 @@ def _push(
     )  # fmt: skip
     say(done.sentence)
     print(done.url)
+=======
+def import_(settings: Settings, arguments: argparse.Namespace) -> int:
+    from vibe.bundle import import_bundle
+
+    app = import_bundle(opened(settings), arguments.file)
+    print(app.id)
+    say(f"In the gallery: {clean(app.title)}. Run it with: vibe run {app.id}")
+    return 0
+
+
+def duplicate(settings: Settings, arguments: argparse.Namespace) -> int:
+    archive = opened(settings)
+    print(archive.duplicate(find(archive, arguments.id).id).id)
+    return 0
+
+
+def keep(settings: Settings, arguments: argparse.Namespace) -> int:
+    archive = opened(settings)
+    app = archive.keep(find(archive, arguments.id).id, not arguments.off)
+    end = expires(app, settings.expiry_days)
+    if app.keep:
+        say(f"{app.id} is kept until you discard it.")
+    else:
+        say(f"{app.id} goes to the trash on {end:%d %B %Y} unless it is used." if end else app.id)
+    return 0
+>>>>>>> bcacddc (Let unused apps expire, empty the trash in time, and tell in the receipt what is gone; keep, duplicate and import from the command line)
 
 
 def discard(settings: Settings, arguments: argparse.Namespace) -> int:
     archive = opened(settings)
-    app = archive.discard(find(archive, arguments.id).id)
-    say(f"In the trash: {app.id}. `vibe restore {app.id}` brings it back.")
+    for app_id in [find(archive, wanted).id for wanted in arguments.ids]:
+        archive.discard(app_id)
+        say(f"In the trash: {app_id}. `vibe restore {app_id}` brings it back.")
     return 0
 
 
@@ -142,9 +190,16 @@ def restore(settings: Settings, arguments: argparse.Namespace) -> int:
 
 
 def purge(settings: Settings, arguments: argparse.Namespace) -> int:
+    from vibe import purging
+
+    if bool(arguments.ids) == arguments.all:
+        raise UserError("Say which apps to delete for good.", "Give their ids, or --all.")
     archive = opened(settings)
-    for line in archive.purge(find(archive, arguments.id, trash=True).id):
-        print(clean(line))
+    everything = [app.id for app in archive.trash()] if arguments.all else []
+    wanted = [find(archive, app_id, trash=True).id for app_id in arguments.ids]
+    for app_id in [*wanted, *everything]:
+        for line in purging.purge(archive, app_id):
+            print(clean(line))
     return 0
 
 

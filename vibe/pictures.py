@@ -45,6 +45,23 @@ def read(folder: Path, name: str) -> bytes | None:
     return None
 
 
+def is_name(name: str) -> bool:
+    """Whether a path below an app's folder is that of a check's picture, or of a revision's."""
+    return bool(re.fullmatch(rf"pictures/{_NAME.pattern}|thumbs/r\d{{1,6}}\.webp", name))
+
+
+def all_of(folder: Path) -> dict[str, bytes]:
+    """The pictures of an app's checks and revisions, by their paths below the app's folder."""
+    found = [
+        path
+        for place in ("pictures", "thumbs")
+        if not (folder / place).is_symlink()
+        for path in sorted((folder / place).glob("*.webp"))
+    ]
+    names = {path.relative_to(folder).as_posix(): path for path in found if not path.is_symlink()}
+    return {name: path.read_bytes() for name, path in names.items() if is_name(name)}
+
+
 def keep_only(folder: Path, revision: int, attempts: Collection[int]) -> None:
     """Removes a revision's pictures but those of the named attempts."""
     for path in _present(folder):

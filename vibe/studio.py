@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import AsyncExitStack, aclosing
+from contextlib import AsyncExitStack, aclosing, suppress
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from functools import partial
 from types import TracebackType
 from typing import Any, Literal, Self
 
+<<<<<<< HEAD
 from vibe import __version__, by_hand, diagnosis, settings_file, versions
+=======
+from vibe import __version__, by_hand, expiry, settings_file, versions
+>>>>>>> bcacddc (Let unused apps expire, empty the trash in time, and tell in the receipt what is gone; keep, duplicate and import from the command line)
 from vibe.app import App, Revision, Spent, Way
 from vibe.archive import Archive
 from vibe.attempt import Request, Workbench
@@ -35,6 +40,7 @@ from vibe.model import Endpoint, Model, OpenAIModel, Role, find_endpoint
 from vibe.model_trial import Tried, try_role
 from vibe.plan import plan_to_data, read_plan
 from vibe.previews import Live, Previews
+from vibe.purging import purge
 from vibe.redaction import redact
 from vibe.running import NotServing, Printed, how_it_ended, open_box, serve
 from vibe.sandbox.engine import Engine, Outcome, OutputSink
@@ -42,6 +48,9 @@ from vibe.sandbox.images import packages
 from vibe.settings import Settings
 from vibe.starters import CONNECT, StarterModel
 from vibe.troubles import Trouble
+
+CLOCK_S = 6 * 3600.0
+"""How often apps are looked through for those that have expired; days are what counts."""
 
 
 @dataclass(slots=True)
@@ -75,11 +84,13 @@ class Studio:
         self.previews = Previews(settings, self.archive)
         self._opening: dict[str, asyncio.Lock] = {}
         self._saving = asyncio.Lock()
+        self._daily: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
         await asyncio.to_thread(self.archive.recover)
         if self.engine is not None:
             await self.engine.sweep()
+        self._daily = asyncio.create_task(self._look_at_the_clock())
         return self
 
     async def __aexit__(
@@ -92,6 +103,9 @@ class Studio:
 
     async def close(self) -> None:
         """Stops every build and preview; their apps stay as they are in the archive."""
+        if self._daily is not None:
+            self._daily.cancel()
+            await asyncio.gather(self._daily, return_exceptions=True)
         await asyncio.gather(*map(self.stop, list(self._builds)), return_exceptions=True)
         await self.previews.close()
         if self.engine is not None:
@@ -600,7 +614,37 @@ class Studio:
 
     async def purge(self, app_id: str) -> list[str]:
         """Deletes a discarded app for good; returns the receipt, a line for each thing gone."""
-        return await asyncio.to_thread(self.archive.purge, app_id)
+        return await asyncio.to_thread(purge, self.archive, app_id)
+
+    async def duplicate(self, app_id: str) -> App:
+        """A new app from the present revision of another, ready at once."""
+        return await asyncio.to_thread(self.archive.duplicate, app_id)
+
+    async def keep(self, app_id: str, yes: bool = True) -> App:
+        """Keeps an app for good, or lets it expire from now on. Not while it is being built."""
+        if app_id in self._builds:
+            raise UserError("This app is being built.", "Wait for it, or stop it.")
+        return await asyncio.to_thread(self.archive.keep, app_id, yes)
+
+    async def expire(self, at: datetime) -> list[App]:
+        """Discards what is unused for too long at that time, and empties the trash of what has
+        been there too long; what runs here counts as used. Returns what was discarded."""
+        running = {live.app_id for live in self.previews.all()}
+        await asyncio.to_thread(expiry.use, self.archive, running, at)
+        days = self.settings.expiry_days
+        gone = await asyncio.to_thread(
+            partial(expiry.expire, self.archive, days, at=at, running={*running, *self._builds})
+        )
+        days = self.settings.trash_days
+        await asyncio.to_thread(partial(expiry.empty, self.archive, days, at=at))
+        return gone
+
+    async def _look_at_the_clock(self) -> None:
+        """Lets apps expire at the start, and then every so often."""
+        while True:
+            with suppress(UserError):  # a disk that refuses: the next time
+                await self.expire(datetime.now(UTC))
+            await asyncio.sleep(CLOCK_S)
 
     async def go_back(self, app_id: str, revision: int, *, way: Way = "restored") -> App:
         """Makes an earlier revision the newest one again, with its plan and picture: appended, so

@@ -50,6 +50,8 @@ class Whole:
     results: Mapping[str, bytes] = field(default_factory=dict)
     picture: bytes = b""
     """WebP, or nothing."""
+    pictures: Mapping[str, bytes] = field(default_factory=dict)
+    """WebP, in pictures/ (of the checks) and thumbs/ (of the revisions)."""
 
 
 def write_code(folder: Path, history: Iterable[Snapshot]) -> dict[str, str]:
@@ -118,9 +120,11 @@ def copy_of(app: App, whole: Whole) -> Whole:
         created=time,
         used=time,
         verdict=verdict,
-        revisions=(replace(revision, number=1, request=idea, created=time),),
+        revisions=(replace(revision, number=1, request=idea, created=time, way="asked", source=0),),
         spent=Spent(),
         keep=False,
+        remake_of="",
+        remakes=(),
     )
     snapshot = Snapshot(revision.commit, files, f"Copy of {app.id}: {idea}", tags=("r1",))
     return Whole(copied, (snapshot,), events, whole.data, {}, whole.picture)

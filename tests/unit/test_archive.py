@@ -358,7 +358,10 @@ def test_a_discarded_app_comes_back_as_it_was(archive: Archive) -> None:
     assert archive.list() == archive.search("zebra") == []
     with pytest.raises(NoSuchApp):
         archive.load(app.id)
-    assert archive.restore(app.id) == app
+    restored = archive.restore(app.id)
+    assert restored.used > app.used
+    app = replace(app, used=restored.used)
+    assert restored == app
     assert archive.load(app.id) == app
     assert archive.list() == archive.search("zebra") == [app]
     assert archive.trash() == []

@@ -73,7 +73,8 @@ def made(archive: Archive) -> App:
     ]
     archive.append(app.id, said, sync=False)
     archive.save_results(app.id, {"out.txt": b"42"})
-    archive.save_thumb(app.id, PICTURE)
+    archive.save_thumb(app.id, PICTURE, revision=2)
+    archive.save_pictures(app.id, 2, 1, [PICTURE])
     app = replace(app, status="ready", verdict=verdict, revisions=tuple(revisions), plan=PLAN,
                   spent=Spent(2, 10, 20, 1.5, 0.01), pins={"image": "sha256:" + "0" * 64,
                   "vibe": "0.1", "packages": {"numpy": "2.0"}}, keep=True)  # fmt: skip
@@ -134,6 +135,8 @@ def test_a_bundle_brings_everything_to_another_gallery(archive, other, tmp_path)
     assert theirs.history == mine.history
     assert theirs.events[:-1] == mine.events
     assert (theirs.data, theirs.results, theirs.picture) == (mine.data, mine.results, PICTURE)
+    assert theirs.pictures == mine.pictures
+    assert len(mine.pictures) == 2
     assert other.files(app.id, "r1") == {"index.html": b"<p>1"}
     again = import_bundle(other, path)
     assert again.id != app.id

@@ -18,7 +18,8 @@ LAYERS = {
     "services": """studio previews troubles opening listening gateway headers hosts relay upstream
         export transcript passages requirements standalone single remotes github
         doctor setup boxes disk
-        bundle unpacking""",
+        bundle unpacking
+        purging""",
     "core": """by_hand versions diffs loop attempt plan outline steps reply claims edits fences
         joining naming diagnosis
         evidence fixes

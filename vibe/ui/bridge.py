@@ -152,6 +152,12 @@ class Bridge:
     def purge(self, app_id: str) -> list[str]:
         return self._wait(self._studio.purge(app_id), BOX_S)
 
+    def duplicate(self, app_id: str) -> App:
+        return self._wait(self._studio.duplicate(app_id))
+
+    def keep(self, app_id: str, yes: bool = True) -> App:
+        return self._wait(self._studio.keep(app_id, yes))
+
     def go_back(self, app_id: str, revision: int) -> App:
         return self._wait(self._studio.go_back(app_id, revision))
 
