@@ -84,7 +84,9 @@ def test_a_command_that_makes_no_sense_exits_2(argv, capsys):
     assert exit_.value.code == 2
 
 
-@pytest.mark.parametrize("name", ["show", "run", "discard", "restore", "purge", "resume"])
+@pytest.mark.parametrize(
+    "name", ["show", "run", "discard", "restore", "purge", "resume", "keep", "duplicate"]
+)
 def test_an_unknown_id_is_two_lines_and_exit_2(archive, capsys, name):
     assert main([name, "nothing"]) == 2
     said = capsys.readouterr()
@@ -174,11 +176,35 @@ def test_an_app_goes_to_the_trash_and_back_and_is_purged_with_a_receipt(archive,
     assert json.loads(capsys.readouterr().out)[0]["id"] == app.id
     assert main(["restore", app.id]) == 0
     assert main(["purge", app.id]) == 2
-    assert main(["discard", app.id]) == 0
-    capsys.readouterr()
-    assert main(["purge", app.id]) == 0
-    assert capsys.readouterr().out.splitlines()
+    other = made(archive, "draw lemons")
+    assert main(["discard", app.id, other.id]) == 0
+    assert main(["purge"]) == main(["purge", app.id, "--all"]) == 2
+    # In a process of its own: Docker's client leaves a socket open when nobody answers.
+    receipt = vibe("purge", "--all").stdout
+    assert "Docker doesn't answer" in receipt
+    for gone in (app, other):
+        assert f"{gone.id}: " in receipt
     assert archive.trash() == []
+
+
+def test_an_app_moves_to_another_gallery_in_a_bundle(archive, tmp_path, capsys, monkeypatch):
+    app = made(archive)
+    monkeypatch.chdir(tmp_path)
+    assert main(["export", app.id, "--bundle"]) == 0
+    assert main(["export", app.id, "--bundle"]) == 2
+    monkeypatch.setenv("VIBE_GALLERY", str(tmp_path / "other"))
+    assert main(["import", f"{app.id}.vibe"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == app.id
+    assert main(["duplicate", app.id]) == 0
+    copy = capsys.readouterr().out.strip()
+    assert main(["keep", copy]) == 0
+    assert main(["list", "--kept", "--verdict", "works", "--kind", "script", "--json"]) == 0
+    assert [a["id"] for a in json.loads(capsys.readouterr().out)] == [copy]
+    assert main(["keep", copy, "--off"]) == 0
+    assert "goes to the trash on" in capsys.readouterr().err
+    (tmp_path / "bad.vibe").write_text("no zip")
+    assert main(["import", str(tmp_path / "bad.vibe")]) == 2
+    assert "Nothing of it was kept." in capsys.readouterr().err
 
 
 def test_an_export_never_overwrites(archive, tmp_path, capsys):
