@@ -106,7 +106,6 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("args", metavar="ARGS", nargs="*", help="a script's arguments, after --")
     export = add("export", "Take an app out of Vibe.", gallery.export, app=True)
     where = export.add_mutually_exclusive_group(required=True)
-<<<<<<< HEAD
     where.add_argument("--zip", metavar="FILE", type=Path, help="a zip file")
     where.add_argument("--git", metavar="DIR", type=Path, help="a new folder, a git repository")
     where.add_argument("--file", metavar="FILE", type=Path, help="one file: web pages and scripts")
@@ -121,10 +120,6 @@ def parser() -> argparse.ArgumentParser:
                         help="none, MIT, Apache-2.0 or BSD-3-Clause")  # fmt: skip
     export.add_argument("--no-transcript", action="store_true",
                         help="without TRANSCRIPT.md and events.jsonl")  # fmt: skip
-    add("discard", "Move an app to the trash.", gallery.discard, app=True)
-=======
-    where.add_argument("--zip", metavar="FILE", type=Path)
-    where.add_argument("--git", metavar="DIR", type=Path)
     where.add_argument("--bundle", metavar="FILE", type=Path, nargs="?", const=Path(),
                        help="one file that another Vibe imports, by default ID.vibe")  # fmt: skip
     export.add_argument("--without-data", action="store_true",
@@ -136,7 +131,6 @@ def parser() -> argparse.ArgumentParser:
     keep.add_argument("--off", action="store_true", help="let it expire again")
     discard = add("discard", "Move apps to the trash.", gallery.discard)
     discard.add_argument("ids", metavar="ID", nargs="+", help="ids, or how they alone begin")
->>>>>>> bcacddc (Let unused apps expire, empty the trash in time, and tell in the receipt what is gone; keep, duplicate and import from the command line)
     diff = add("diff", "Show what changed between two versions.", changing.diff, app=True)
     for name in ("old", "new"):
         diff.add_argument(name, metavar=name.upper(), nargs="?", default="",

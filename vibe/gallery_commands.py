@@ -94,29 +94,23 @@ def export(settings: Settings, arguments: argparse.Namespace) -> int:
 
     archive = opened(settings)
     app = find(archive, arguments.id)
-<<<<<<< HEAD
     choices = exporting.Choices(arguments.licence, not arguments.no_transcript)
-    if arguments.zip is not None:
-        print(exporting.export_zip(archive, app.id, arguments.zip, choices))
-    elif arguments.file is not None:
-        print(export_file(archive, app.id, arguments.file))
-    elif arguments.push is not None or arguments.github is not None:
-        _push(settings, archive, app, choices, arguments)
-=======
     if arguments.bundle is not None:
         from vibe.bundle import ENDING, export_bundle
 
         path = arguments.bundle if arguments.bundle.name else Path(app.id + ENDING)
         print(export_bundle(archive, app.id, path, data=not arguments.without_data))
     elif arguments.zip is not None:
-        print(exporting.export_zip(archive, app.id, arguments.zip))
->>>>>>> bcacddc (Let unused apps expire, empty the trash in time, and tell in the receipt what is gone; keep, duplicate and import from the command line)
+        print(exporting.export_zip(archive, app.id, arguments.zip, choices))
+    elif arguments.file is not None:
+        print(export_file(archive, app.id, arguments.file))
+    elif arguments.push is not None or arguments.github is not None:
+        _push(settings, archive, app, choices, arguments)
     else:
         print(exporting.export_git(archive, app.id, arguments.git, choices))
     return 0
 
 
-<<<<<<< HEAD
 def _push(
     settings: Settings, archive: Archive, app: App, choices: Choices, arguments: argparse.Namespace
 ) -> None:
@@ -139,7 +133,8 @@ def _push(
     )  # fmt: skip
     say(done.sentence)
     print(done.url)
-=======
+
+
 def import_(settings: Settings, arguments: argparse.Namespace) -> int:
     from vibe.bundle import import_bundle
 
@@ -164,7 +159,6 @@ def keep(settings: Settings, arguments: argparse.Namespace) -> int:
     else:
         say(f"{app.id} goes to the trash on {end:%d %B %Y} unless it is used." if end else app.id)
     return 0
->>>>>>> bcacddc (Let unused apps expire, empty the trash in time, and tell in the receipt what is gone; keep, duplicate and import from the command line)
 
 
 def discard(settings: Settings, arguments: argparse.Namespace) -> int:

@@ -11,11 +11,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Literal, Self
 
-<<<<<<< HEAD
-from vibe import __version__, by_hand, diagnosis, settings_file, versions
-=======
-from vibe import __version__, by_hand, expiry, settings_file, versions
->>>>>>> bcacddc (Let unused apps expire, empty the trash in time, and tell in the receipt what is gone; keep, duplicate and import from the command line)
+from vibe import __version__, by_hand, diagnosis, expiry, settings_file, versions
 from vibe.app import App, Revision, Spent, Way
 from vibe.archive import Archive
 from vibe.attempt import Request, Workbench
