@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import partial
 
 import streamlit as st
@@ -15,6 +16,8 @@ from vibe.versions import Version, versions
 
 SHOWN_LINES = 2000
 """Lines of one file's changes that are drawn; `vibe diff` has them all."""
+
+_HUNK = re.compile(r"^@@ -\d+(?:,\d+)? \+(\d+)(?:,\d+)? @@.*$")
 
 WAYS = {
     "asked": "asked for",
@@ -54,7 +57,7 @@ def _compare(bridge: Bridge, app: App, there: list[Version]) -> None:
     for change in found:
         _file(change)
     if found:
-        st.caption("+ lines were added, - lines were removed")
+        st.caption(plain("+ marks lines that were added, - lines that were removed"))
 
 
 def _choose(label: str, by_name: dict[str, Version], name: str, key: str) -> Version:
@@ -72,7 +75,7 @@ def _file(change: FileChange) -> None:
     st.text(clean(change.words))
     if not change.text:
         return
-    lines = change.text.split("\n")
+    lines = [_HUNK.sub(r"  … from line \1", line) for line in change.text.split("\n")]
     st.code(clean("\n".join(lines[:SHOWN_LINES])), language="diff", wrap_lines=True)
     if len(lines) > SHOWN_LINES:
         st.caption(f"{len(lines) - SHOWN_LINES:,} more lines: `vibe diff` shows them all.")

@@ -45,6 +45,8 @@ def unfinished(bridge: Bridge, app: App) -> None:
     build = story_of(bridge, app.id).build
     ended = build.finished if build else None
     word = "Try again" if app.status == "failed" else "Resume"
+    if build and build.way == "edited":
+        word = "Run my code again"
     if app.status == "interrupted":
         st.warning("Vibe ended while this was being built. Nothing is lost.", title="Interrupted")
     elif app.status == "failed" and ended:

@@ -17,7 +17,7 @@ OTHER = "Another name…"
 
 def draw(bridge: Bridge, app: App, building: bool) -> None:
     """What can be done to an app that is not being built."""
-    if building or not app.revisions:
+    if building or not (app.revisions or app.status == "failed"):
         return
     target = before(app)
     with st.container(horizontal=True, gap="small"):
