@@ -99,6 +99,7 @@ async def to_another_screen(page: Page, vibe: Vibe) -> float:
 
 async def measure(pages: int, over_s: float, times: int) -> dict[str, object]:
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    expect.set_options(timeout=PATIENCE_MS)
     with tempfile.TemporaryDirectory() as folder:
         async with ModelServer(slowly) as server, async_playwright() as playwright:
             settings = {"limits": {"seconds": 3600, "reply_s": 3600}}
