@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 from streamlit.testing.v1 import AppTest
 
@@ -88,6 +89,70 @@ def test_a_record_that_cannot_be_read_is_told_and_hides_no_other(
     assert cards(page) == ["Draw circles"]
     assert app.id in texts(page).replace("\\", "")
     assert other.id
+
+
+def test_filters_narrow_by_verdict_and_kept(vibe: Bridge, screen: Screen) -> None:
+    made(vibe, "count words")
+    kept = made(vibe, "draw circles")
+    vibe.keep(kept.id)
+    vibe.archive.save(replace(vibe.archive.create("x", kind="web", model="m"), status="failed"))
+    page = screen("gallery")
+    page.get_by_key("verdicts").set_value(["Not finished"]).run()
+    assert len(cards(page)) == 1
+    page.get_by_key("verdicts").set_value([]).run()
+    page.toggle(key="kept").set_value(True).run()
+    assert cards(page) == ["Draw circles"]
+    assert "1 app" in texts(page)
+
+
+def test_a_card_says_when_its_app_goes_and_keeps_it_in_a_click(
+    vibe: Bridge, screen: Screen
+) -> None:
+    app = made(vibe, "count words")
+    soon = (datetime.now(UTC) - timedelta(days=28, hours=1)).isoformat()
+    vibe.archive.save(replace(app, used=soon))
+    page = screen("gallery")
+    assert "Gone in 1 day unless kept" in texts(page)
+    page.button(key=f"keep-{app.id}").click().run()
+    assert "Gone" not in texts(page)
+    assert vibe.archive.load(app.id).keep
+    page.button(key=f"keep-{app.id}").click().run()
+    assert "unless kept" in texts(page)
+
+
+def test_several_apps_are_discarded_and_brought_back_together(vibe: Bridge, screen: Screen) -> None:
+    for idea in ("one", "two", "three"):
+        made(vibe, idea)
+    page = screen("gallery")
+    page.toggle(key="select").set_value(True).run()
+    assert page.button(key="discard_all").disabled
+    page.button(key="select_all").click().run()
+    assert "3 apps selected" in texts(page)
+    page.button(key="discard_all").click().run()
+    assert not page.exception
+    assert "Discarded 3 apps" in texts(page)
+    assert len(vibe.archive.trash()) == 3
+    page.button(key="undo").click().run()
+    assert len(cards(page)) == 3
+
+
+def test_a_duplicate_appears_beside_the_original(vibe: Bridge, screen: Screen) -> None:
+    app = made(vibe, "count words")
+    page = screen("gallery")
+    page.menu_button(key=f"more-{app.id}").click("Duplicate").run()
+    assert not page.exception
+    assert sorted(cards(page)) == ["Count words", "Count words (copy)"]
+
+
+def test_the_trash_says_what_expired_and_when_it_will_be_deleted(
+    vibe: Bridge, screen: Screen
+) -> None:
+    app = made(vibe, "count words")
+    vibe.archive.discard(app.id, expired="not used for 30 days")
+    page = screen("gallery")
+    page.toggle(key="trash").set_value(True).run()
+    assert "unused for 30 days, expired just now" in texts(page)
+    assert "deleted in 6 days" in texts(page)
 
 
 def test_run_again_opens_the_app(vibe: Bridge, screen: Screen) -> None:

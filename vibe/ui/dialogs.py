@@ -1,4 +1,4 @@
-"""The dialogs: transcript drawer, export, deleting for good, and its receipt."""
+"""The dialogs of a card: transcript drawer and export."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ from vibe.app import App
 from vibe.archive import Archive
 from vibe.events import to_json
 from vibe.export import transcript_html, transcript_markdown
-from vibe.ui import exporting, timeline
-from vibe.ui.asking import ask
-from vibe.ui.bridge import Bridge, studio
+from vibe.ui import bundles, exporting, timeline
+from vibe.ui.bridge import studio
 from vibe.ui.story import Reply, Story
 from vibe.ui.words import clean, plain, short
 
@@ -87,27 +86,7 @@ def export(app: App) -> None:
     st.caption("An ordinary program that runs without Vibe, with its README and its tests.")
     chosen = exporting.choices()
     exporting.downloads(archive, app, chosen)
+    bundles.download(archive, app)
     exporting.folder(archive, app, chosen)
     with st.expander("Push to a git server", icon=":material/upload:"):
         exporting.pushing(archive, studio().settings, app, chosen)
-
-
-@st.dialog("Delete for good", icon=":material/delete_forever:")
-def purge(bridge: Bridge, app: App) -> None:
-    """The one step that can't be undone, so it asks."""
-    st.text(
-        f"'{app.title or short(app.idea, 60)}' with its code, data and transcript will be gone."
-    )
-    if st.button("Delete for good", icon=":material/delete_forever:", key="purge"):
-        receipt = ask(partial(bridge.purge, app.id))
-        if receipt is not None:
-            st.session_state.pop("discarded", None)
-            st.session_state["receipt"] = (app.title or short(app.idea, 60), receipt)
-        st.rerun()
-
-
-@st.dialog("Deleted", icon=":material/receipt:")
-def show_receipt(title: str, lines: list[str]) -> None:
-    """What is gone, a line for each thing."""
-    st.text(f"'{title}' is gone:")
-    st.code("\n".join(lines) or "nothing was left of it", language=None, wrap_lines=True)

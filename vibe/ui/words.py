@@ -71,6 +71,11 @@ def age(at: str, now: datetime | None = None) -> str:
     return f"{int(seconds // 3600)} h ago" if seconds >= 3600 else f"{int(seconds // 60)} min ago"
 
 
+def days_in_words(days: int) -> str:
+    """When something happens in that many whole days: `today`, `in 1 day`, `in 12 days`."""
+    return "today" if days <= 0 else f"in {count(days, 'day')}"
+
+
 def moment(at: str) -> datetime:
     """The time an event or a record names."""
     return datetime.fromisoformat(at)

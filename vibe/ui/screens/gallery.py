@@ -1,14 +1,14 @@
-"""The Gallery page: cards, search, filters, the trash."""
+"""The Gallery page: cards, search, filters, selection, import, the trash."""
 
 import streamlit as st
 
-from vibe.ui import cards, dialogs
+from vibe.ui import bundles, cards, dialogs, shelf, trash
 from vibe.ui.asking import show_refusal
 from vibe.ui.bridge import studio
-from vibe.ui.shelf import PAGE, SORTS, choose
-from vibe.ui.words import kind_names, kind_title, plain
+from vibe.ui.words import count, plain
 
 bridge = studio()
+archive = bridge.archive
 st.title("Gallery", anchor=False)
 cards.undo_row(bridge)
 show_refusal()
@@ -19,47 +19,47 @@ with st.container(horizontal=True, vertical_alignment="center"):
         live=True,
         key="q",
         bind="query-params",
-        placeholder="Search titles, ideas and transcripts",
+        placeholder="Search titles, ideas, code and transcripts",
         label_visibility="collapsed",
         icon=":material/search:",
     )
     sort = st.selectbox(
         "Sort",
-        list(SORTS),
+        list(shelf.SORTS),
         key="sort",
         bind="query-params",
         label_visibility="collapsed",
-        width=180,
+        width=150,
     )
-    trash = st.toggle("Trash", key="trash", bind="query-params", help="Apps you discarded.")
-wanted = st.pills(
-    "Kind",
-    kind_names(),
-    selection_mode="multi",
-    key="kinds",
-    bind="query-params",
-    format_func=kind_title,
-    label_visibility="collapsed",
-)
-found = choose(bridge.archive, query or "", set(wanted), sort or "", trash=trash)
-if not found.apps and not (query or wanted or trash):
-    st.text("Nothing here yet. What you make is kept here until you discard it.")
-    st.page_link("screens/build.py", label="Make something", icon=":material/bolt:")
-elif not found.apps:
-    st.text("The trash is empty." if trash and not query else "No app matches.")
-for broken, problem in bridge.archive.broken().items() if not trash else ():
-    st.caption(f":material/warning: {plain(broken)} can't be read: {plain(problem)}")
-if found.pages > 1:
-    number = st.pagination(found.pages, key="page", bind="query-params")
-    shown = found.apps[(number - 1) * PAGE : number * PAGE]
+    select = st.toggle("Select", key="select", help="Tick several apps, to keep or discard them.")
+    in_trash = st.toggle("Trash", key="trash", bind="query-params", help="Apps you discarded.")
+    if st.button("Import", icon=":material/upload:", key="import", help="Add a .vibe file."):
+        bundles.import_dialog(bridge)
+if came := st.session_state.pop("came", None):
+    st.toast(f"New in the gallery: {plain(archive.load(came).title)}")
+if in_trash:
+    gone = shelf.discarded(archive, query or "")
+    if not gone:
+        st.text("Nothing in the trash matches." if query else "The trash is empty.")
+    trash.draw(bridge, gone)
 else:
-    shown = found.apps
-if trash:
-    for app in shown:
-        cards.trash_row(bridge, app, dialogs.purge)
-else:
+    wanted = shelf.asked(query or "", sort or "", archive.models())
+    page = shelf.choose(archive, wanted, st.session_state.get("page") or 1)
+    if not page.total and not page.narrowed:
+        st.text("Nothing here yet. What you make is kept here until you discard it.")
+        st.page_link("screens/build.py", label="Make something", icon=":material/bolt:")
+    elif not page.total:
+        st.text("No app matches.")
+    elif page.narrowed:
+        st.caption(count(page.total, "app"))
+    for broken, problem in archive.broken().items():
+        st.caption(f":material/warning: {plain(broken)} can't be read: {plain(problem)}")
+    if select and page.apps:
+        cards.selection(bridge, page.apps)
     with st.grid("auto", min_column_width=280):
-        for app in shown:
-            cards.card(bridge, app, dialogs.open_dialog)
+        for app in page.apps:
+            cards.card(bridge, app, dialogs.open_dialog, select=bool(select))
+    if page.pages > 1:
+        st.pagination(page.pages, key="page", bind="query-params")
 if receipt := st.session_state.pop("receipt", None):
-    dialogs.show_receipt(*receipt)
+    trash.show_receipt(*receipt)

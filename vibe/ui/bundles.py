@@ -1,0 +1,51 @@
+"""Bundles on the screens: taking an app out as one file, and bringing one in."""
+
+from __future__ import annotations
+
+import tempfile
+from functools import partial
+from pathlib import Path
+
+import streamlit as st
+
+from vibe.app import App
+from vibe.archive import Archive
+from vibe.bundle import ENDING, bundled, import_bundle
+from vibe.errors import VibeError
+from vibe.ui.asking import show_problem
+from vibe.ui.bridge import Bridge
+
+
+def download(archive: Archive, app: App) -> None:
+    """The app for another Vibe, with or without its files."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        data = st.toggle("With attached files and results", value=True, key="bundle_data")
+        st.download_button(
+            "Bundle for another Vibe",
+            partial(bundled, archive, app.id, data=data),
+            file_name=f"{app.id}{ENDING}",
+            mime="application/zip",
+            icon=":material/package_2:",
+            key="download-bundle",
+            on_click="ignore",
+            help="One file with code, history and transcript; Import in the Gallery takes it.",
+        )
+
+
+@st.dialog("Import a bundle", icon=":material/upload:")
+def import_dialog(bridge: Bridge) -> None:
+    """Takes a `.vibe` file and opens nothing of it before all of it has been checked."""
+    st.caption("A .vibe file from this or another Vibe. It runs in a box like any other app.")
+    given = st.file_uploader("Bundle", type="vibe", key="bundle", label_visibility="collapsed")
+    if given is None:
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "given.vibe"
+        path.write_bytes(given.getvalue())
+        try:
+            app = import_bundle(bridge.archive, path)
+        except VibeError as error:
+            show_problem(error.message, error.fix)
+            return
+    st.session_state["came"] = app.id
+    st.rerun()
