@@ -78,7 +78,7 @@ async def attack(engine: Engine) -> dict[str, Verdict]:
 
 @contextlib.asynccontextmanager
 async def fresh(engine: Engine) -> AsyncIterator[Box]:
-    box = await engine.start(BoxSpec(app="attack", lifetime_s=300))
+    box = await engine.start(BoxSpec(app="attack", lifetime_s=1800))
     try:
         await box.put({path.name: path.read_bytes() for path in PROGRAMS.glob("*.py")})
         yield box
@@ -90,7 +90,7 @@ async def together(box: Box, names: list[str], targets: list[str]) -> dict[str, 
     """What the programs of these cases say, run in a box one after the other."""
     extra = {"N3": targets, "N8": [PLANTED[::-1]]}
     wanted = json.dumps([[name, *extra.get(name, [])] for name in names])
-    outcome = await box.run(["python", "together.py", wanted], wall_s=200)
+    outcome = await box.run(["python", "together.py", wanted], wall_s=900)
     said = read(outcome.stdout)
     missing = f"no result: {outcome.how}, {outcome.stderr[-300:]!r}"
     return {name: said.get(name, Verdict(False, missing)) for name in names}
@@ -152,12 +152,12 @@ async def n4_another_box(box: Box, other: Box) -> Verdict:
         "import socket, time\n"
         "tcp = socket.create_server(('0.0.0.0', 9000))\n"
         "unix = socket.socket(socket.AF_UNIX); unix.bind('\\0vibe-attack'); unix.listen()\n"
-        "print('ready', flush=True); time.sleep(100)"
+        "print('ready', flush=True); time.sleep(900)"
     )
     task = asyncio.create_task(
-        other.run(["python", "-c", server], wall_s=100, on_output=lambda *_: ready.set())
+        other.run(["python", "-c", server], wall_s=900, on_output=lambda *_: ready.set())
     )
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(300):
         await ready.wait()
     own = read((await other.run(["python", "together.py", '[["N4"]]'])).stdout)
     found = await together(box, ["N4"], [])
@@ -169,7 +169,7 @@ async def n4_another_box(box: Box, other: Box) -> Verdict:
 
 
 async def r2_memory(box: Box) -> Verdict:
-    outcome = await box.run(["python", "R2.py"], wall_s=60)
+    outcome = await box.run(["python", "R2.py"], wall_s=600)
     return Verdict(outcome.how == "memory", f"reported as {outcome.how}")
 
 
@@ -206,14 +206,14 @@ async def r6_stubborn(box: Box) -> Verdict:
 
 
 async def o1_endless(box: Box) -> Verdict:
-    both = await box.run(["sh", "-c", "yes & yes >&2"], wall_s=30)
+    both = await box.run(["sh", "-c", "yes & yes >&2"], wall_s=300)
     size = max(len(both.stdout), len(both.stderr))
     return Verdict(both.how == "output" and size <= CAP, f"{both.how}, {size} bytes kept")
 
 
 async def o2_odd_bytes(box: Box) -> Verdict:
     odd = "import sys\nwhile 1: sys.stdout.buffer.write(b'\\0\\xff\\xc3(' * 10000)"
-    outcome = await python(box, odd, wall_s=30)
+    outcome = await python(box, odd, wall_s=300)
     size = len(outcome.stdout)
     return Verdict(outcome.how == "output" and size <= CAP, f"{outcome.how}, {size} bytes kept")
 
@@ -266,7 +266,7 @@ async def f3_special(box: Box) -> Verdict:
         "import os, socket\nos.mkfifo('fifo'); socket.socket(socket.AF_UNIX).bind('socket')\n"
         "open('plain', 'w').write('x')",
     )
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(300):
         export = await box.export()
     held = set(export.files) == {"plain"} and len(export.dropped) == 2
     return Verdict(held, f"left behind: {sorted(export.dropped)}")
@@ -326,7 +326,7 @@ def control() -> dict[str, Verdict]:
     """The same programs in a container with Docker's defaults, as root as stock images are; none of
     these may hold. Its own bounds are only what this machine needs to survive it."""
     names = controls()
-    with listening() as targets, contextlib.closing(docker.from_env(timeout=120)) as client:
+    with listening() as targets, contextlib.closing(docker.from_env(timeout=900)) as client:
         container = client.containers.create(
             recipe("python").tag,
             ["python", "together.py", json.dumps(
@@ -341,7 +341,7 @@ def control() -> dict[str, Verdict]:
         try:
             container.put_archive("/work", programs())
             container.start()
-            container.wait(timeout=120)
+            container.wait(timeout=900)
             found = read(container.logs(stdout=True, stderr=False))
         finally:
             container.remove(force=True, v=True)
@@ -356,7 +356,7 @@ def _endless_log(client: docker.DockerClient) -> Verdict:
     )
     try:
         container.start()
-        container.wait(timeout=60)
+        container.wait(timeout=600)
         kept = len(container.logs(stderr=False))
     finally:
         container.remove(force=True, v=True)

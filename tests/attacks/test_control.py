@@ -4,7 +4,9 @@ every create request, and an engine that notes every box it is asked for."""
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import copy
+import dataclasses
 import json
 import math
 import socketserver
@@ -16,16 +18,35 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from vibe.errors import EngineFault
+from tests.scripted import ScriptedModel
+from vibe.archive import Archive
+from vibe.attempt import Request, Workbench
+from vibe.budget import Budget
+from vibe.errors import EngineFault, VibeError
+from vibe.kinds import kinds
+from vibe.loop import Built, build
 from vibe.sandbox import policy
 from vibe.sandbox.docker import DockerEngine
-from vibe.sandbox.engine import BoxSpec
+from vibe.sandbox.engine import Box, BoxSpec, Posture
 from vibe.sandbox.images import IMAGES, recipe
-from vibe.settings import SANDBOXES
+from vibe.settings import SANDBOXES, Limits
 
+MONSTER = {
+    "image": "attacker/image:latest",
+    "privileged": True,
+    "volumes": ["/:/host", "/var/run/docker.sock:/var/run/docker.sock"],
+    "network": "host",
+    "cap_add": ["ALL"],
+    "security_opt": ["seccomp=unconfined"],
+    "command": ["sh", "-c", "id"],
+    "lifetime_s": 1e12,
+    "box": {"image": "debian", "mounts": ["/"]},
+}
+"""What an attacker would like a plan to mean."""
 IMAGE = "sha256:" + "ab" * 32
 TAGS = [recipe(image).tag for image in IMAGES]
 
@@ -164,3 +185,67 @@ def test_a_slip_in_the_policy_file_starts_no_box(daemon: Daemon) -> None:
     ):
         asyncio.run(start(change))
     assert daemon.created == []
+
+
+class Noting:
+    """An engine that notes every box it is asked for, and has none."""
+
+    name = "noting"
+
+    def __init__(self) -> None:
+        self.specs: list[BoxSpec] = []
+
+    async def probe(self) -> Posture:
+        return Posture(self.name, True, "none", "It only notes.")
+
+    async def start(self, spec: BoxSpec) -> Box:
+        self.specs.append(spec)
+        raise EngineFault("No boxes today.")
+
+    async def sweep(self) -> list[str]:
+        return []
+
+    async def close(self) -> None:
+        pass
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    kind=st.sampled_from(sorted(kinds())),
+    forced=st.none() | st.sampled_from([*kinds(), "auto", "../../etc", "docker"]),
+    words=HOSTILE,
+    file=st.sampled_from(
+        ["Dockerfile", "compose.yaml", ".vibe/policy.yaml", "sandboxes/seccomp.json"]
+    ),
+)
+def test_whatever_a_plan_or_a_reply_says_a_box_is_asked_for_by_vibe_alone(
+    kind: str, forced: str | None, words: str, file: str
+) -> None:
+    outline = {"title": words or "x", "kind": kind, "summary": words, **MONSTER, "checks": []}
+    main = kinds()[kind].entry
+    text = "<h1>x</h1>" if main.endswith("html") else "print('x')\n"
+    reply = f"```text path={main}\n{text}\n```\n```text path={file}\nFROM evil\n```\n"
+
+    async def build_it(folder: Path) -> tuple[str, list[BoxSpec]]:
+        engine, archive = Noting(), Archive(folder)
+        app = archive.create(words or "x", kind="auto", model="scripted", data=None)
+        model = ScriptedModel("```yaml\n" + yaml.safe_dump(outline) + "```", *[reply] * 8)
+
+        async def hand_over(end: Built) -> None:
+            assert end.running is None
+
+        request = Request(app.id, 1, words or "x", forced, {}, {}, {})
+        bench = Workbench(model, engine, archive, Budget(Limits()))
+        with contextlib.suppress(VibeError):
+            async for _ in build(request, bench, hand_over):
+                pass
+        return app.id, engine.specs
+
+    with tempfile.TemporaryDirectory() as folder:
+        app, specs = asyncio.run(build_it(Path(folder)))
+    assert specs, "the build came as far as its box"
+    for spec in specs:
+        assert spec.image in IMAGES
+        assert 0 < spec.lifetime_s <= 7 * 86400
+        own = dataclasses.replace(BoxSpec(), image=spec.image, lifetime_s=spec.lifetime_s, app=app)
+        assert spec == own

@@ -5,10 +5,13 @@ import os
 
 from attack import opened, tell
 
+ENOUGH = 20
 MAY = ("/work", "/tmp", "/dev/shm", "/dev/mqueue", "/proc", "/sys")
 written = []
 for folder, folders, _ in os.walk("/"):
     folders[:] = [f for f in folders if os.path.join(folder, f) not in MAY]
+    if len(written) == ENOUGH:
+        break
     probe = os.path.join(folder, "vibe-attack-probe")
     if not opened(probe, os.O_CREAT | os.O_WRONLY):
         written.append(folder)

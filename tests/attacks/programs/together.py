@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 
-LIMIT_S = 60
+LIMIT_S = 300
 here = os.path.dirname(os.path.abspath(__file__))
 for entry in json.loads(sys.argv[1]):
     command = [sys.executable, f"{here}/{entry[0]}.py", *entry[1:]]
