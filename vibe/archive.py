@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from secrets import token_hex
 
-from vibe import journal, pictures, stored
+from vibe import journal, pictures, similar, stored
 from vibe.app import App
 from vibe.durable import PART, part_of, sync_folder, write_files, write_whole, writing
 from vibe.errors import ModelFault, NoSuchApp, UserError
@@ -30,6 +30,9 @@ from vibe.whole import Snapshot, Whole, copy_of, renamed, write_code
 
 UNCLAIMED_S = 60.0
 """How long a new app may wait for its builder's claim before it counts as interrupted."""
+
+CANDIDATES = 12
+"""Apps that are compared with an idea, word by word."""
 
 RUBBISH_S = 3600.0
 """What is still half written, or half deleted, after this long belongs to nobody."""
@@ -202,6 +205,16 @@ class Archive:
         or transcript, best first; all apps for an empty query. Never raises for odd queries."""
         return list_of(self.find(Wanted(words=query)).apps)
 
+    def similar(self, idea: str, *, most: int = 3) -> Apps:
+        """Apps that can be run and are much like the idea, the likest first (see vibe.similar)."""
+        found: Apps = []
+        for app_id in self._index.candidates(similar.words(idea), CANDIDATES):
+            with suppress(UserError):  # discarded this moment
+                found.append(self.load(app_id))
+        alike = [(similar.likeness(idea, app), app) for app in found if app.revisions]
+        alike = [pair for pair in alike if pair[0] >= similar.ENOUGH]
+        return [app for _, app in sorted(alike, key=lambda pair: -pair[0])[:most]]
+
     # Transcript
 
     def append(self, app_id: str, events: Iterable[Event], *, sync: bool) -> None:
@@ -248,6 +261,11 @@ class Archive:
         """The files attached to the app."""
         folder = self._folder(app_id) / "data"
         return {name: path.read_bytes() for name, path in stored.kept(folder)}
+
+    def attached(self, app_id: str) -> Files:
+        """Names and sizes of the files attached to the app."""
+        folder = self._folder(app_id) / "data"
+        return [Stored(name, path.stat().st_size) for name, path in stored.kept(folder)]
 
     def save_results(self, app_id: str, files: Mapping[str, bytes]) -> Lines:
         """Keeps files the program wrote, named relative to results/; older ones of the same names

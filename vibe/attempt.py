@@ -30,6 +30,7 @@ from vibe.ladder import ADVICE
 from vibe.model import Model, Prompt, Role
 from vibe.narration import Emit
 from vibe.plan import Plan, plan_to_yaml
+from vibe.running import Running
 from vibe.sandbox.engine import Engine
 from vibe.writing import write_files
 
@@ -106,6 +107,8 @@ class Workbench:
     """With autonomy `free`: two candidates side by side after the first failed behaviour."""
     pictures: bool = False
     """Whether the model takes pictures."""
+    serving: Callable[[Running], Awaitable[None]] | None = None
+    """Told of an app as soon as it serves, when nothing that its user does can reach its checks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +218,7 @@ async def examined(
         eyes=eyes,
         emit=emit,
         keep=keep,
+        serving=bench.serving,
     )
     return Attempt(number, files, commit, examination, plan.packages)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from vibe.running import Emit, NotServing, Running, how_it_ended, open_box, serv
 from vibe.sandbox import web
 from vibe.sandbox.engine import Box, Engine
 from vibe.settings import Limits
+from vibe.sharing import shares_nothing
 from vibe.text_faults import text_faults
 from vibe.trying import try_script
 
@@ -63,11 +64,13 @@ async def examine(
     eyes: Eyes | None,
     emit: Emit,
     keep: Keep | None = None,
+    serving: Callable[[Running], Awaitable[None]] | None = None,
 ) -> Examination:
     """Runs one attempt in a fresh box, and looks at it with `eyes` when it has a page; `keep` gets
     the pictures.
 
-    Raises EngineFault when the box, not the app, failed.
+    `serving` is told of an app that serves, before a browser uses it. Raises EngineFault when the
+    box, not the app, failed.
     """
     ladder = Ladder(emit)
     ladder.stage("static", "Reading the code before it runs.")
@@ -87,6 +90,8 @@ async def examine(
             if kind.serves:
                 running = await _serving(ladder, box, kind, limits)
                 runs = running is not None
+                if running is not None and serving and shares_nothing(kind, files):
+                    await serving(running)
                 if running is not None and eyes is not None:
                     seen = await look(ladder, kind, running, eyes, plan, data, keep)
                     fatal = {r.name for r in ladder.rungs if not r.passed} & {"renders", "alive"}

@@ -6,7 +6,7 @@ import json
 import os
 import re
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -55,6 +55,12 @@ CREATE VIRTUAL TABLE texts USING fts5(
 """
 
 RECORD = "SELECT id, record FROM apps JOIN records USING (number)"
+
+CANDIDATES = """
+SELECT id FROM texts JOIN apps ON number = texts.rowid WHERE texts MATCH ?
+ORDER BY bm25(texts, 10, 5, 1) LIMIT ?
+"""
+"""What may be like an idea, before it is compared word by word."""
 
 FORGET = (
     "DELETE FROM texts WHERE rowid = (SELECT number FROM apps WHERE id = ?)",
@@ -117,6 +123,16 @@ class Index:
         """What is wrong with each app whose record can't be read, by id."""
         query = "SELECT id, problem FROM apps WHERE problem IS NOT NULL ORDER BY id"
         return self._with(lambda index: dict(index.execute(query).fetchall()))
+
+    def candidates(self, words: Iterable[str], most: int) -> list[str]:
+        """Ids of apps with any word that begins so in title, idea or transcript, best first."""
+        quoted = " OR ".join(f'"{word}"*' for word in sorted(words))
+        query = f"{{title idea transcript}} : ({quoted})"
+
+        def read(index: sqlite3.Connection) -> list[str]:
+            return [app_id for (app_id,) in index.execute(CANDIDATES, [query, most])]
+
+        return self._with(read) if quoted else []
 
     def scrub(self) -> None:
         """Leaves nothing in the index's file of apps that are gone."""

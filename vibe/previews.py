@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import secrets
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from vibe.archive import Archive
-from vibe.errors import EngineFault, NoSuchApp
+from vibe.errors import EngineFault, NoSuchApp, UserError
 from vibe.events import Acted, Output, now
 from vibe.running import Running, how_it_ended
 from vibe.sandbox.engine import Box
@@ -17,6 +17,8 @@ from vibe.troubles import Troubles
 
 MOST = 6
 """How many previews run at once; the one opened longest ago makes room."""
+LAST_S = 60.0
+"""Before the end of its box's life a preview is ended, while its results can still be fetched."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,8 @@ class Live:
     """What the gateway opens streams to, inside the box."""
     running: Running
     started: str
+    early: bool = False
+    """Whether its build still checks it: its box is then the build's, and never stopped here."""
 
     @property
     def box(self) -> Box:
@@ -69,35 +73,66 @@ class Previews:
         await asyncio.gather(*self._watchers, return_exceptions=True)
 
     async def show(self, app_id: str, revision: int, running: Running) -> Live:
-        """Gives a serving app a token; the preview it replaces is closed only now."""
-        token = secrets.token_hex(16)
+        """Gives a serving app a token; the preview it replaces is closed only now. One that was
+        shown early keeps its token, so that whoever uses it notices nothing."""
         before = self.of(app_id)
-        live = Live(
-            app_id, revision, token, self._settings.preview(token), running.port, running, now()
-        )
-        self._lives[token] = live
+        if before is not None and before.running is running:
+            live = replace(before, revision=revision, early=False)
+            self._lives[live.token] = live
+        else:
+            live = self._opened(app_id, revision, running)
+            if before is not None:
+                await self.end(before)
         self.troubles.forget(app_id)  # a program that begins anew has none yet
         running.printed.listener = self.troubles.listener(app_id, revision)
-        if before is not None:
-            await self.end(before)
+        await self._make_room()
+        self._watch_over(live)
+        return live
+
+    async def show_early(self, app_id: str, revision: int, running: Running) -> None:
+        """Shows an app that its build still checks, unless the app has a preview already. It ends
+        with its box, which is the build's to stop."""
+        if self.of(app_id) is None:
+            self._watch_over(self._opened(app_id, revision, running, early=True))
+            await self._make_room()
+
+    def _opened(self, app_id: str, revision: int, running: Running, *, early: bool = False) -> Live:
+        token = secrets.token_hex(16)
+        url = self._settings.preview(token)
+        live = Live(app_id, revision, token, url, running.port, running, now(), early)
+        self._lives[token] = live
+        return live
+
+    async def _make_room(self) -> None:
         while len(self._lives) > MOST:
             await self.end(next(iter(self._lives.values())))
+
+    def _watch_over(self, live: Live) -> None:
         watcher = asyncio.create_task(self._watch(live))
         self._watchers.add(watcher)
         watcher.add_done_callback(self._watchers.discard)
-        return live
 
     async def _watch(self, live: Live) -> None:
-        """Ends a preview whose program ended by itself, and says so in the transcript."""
-        await asyncio.wait([live.running.command])
-        if live.token not in self._lives:
+        """Ends a preview whose program ended by itself, or whose box is about to reach the end of
+        its life, and says so in the transcript."""
+        left = live.running.until - asyncio.get_running_loop().time() - LAST_S
+        await asyncio.wait([live.running.command], timeout=max(0.0, left))
+        if self._lives.get(live.token) is not live:
+            return
+        if live.early:
+            await self.end(live)
             return
         command = live.running.command
-        lost = command.cancelled() or command.exception() is not None
-        ended = "its box ended" if lost else how_it_ended(command.result())
+        lost = command.done() and (command.cancelled() or command.exception() is not None)
+        if lost:
+            ended = "The program ended: its box ended."
+        elif not command.done():
+            ended = "The program was ended: it has run as long as a box may."
+        else:
+            ended = f"The program ended by itself: {how_it_ended(command.result())}."
         said = [Output(stream="stderr", text=live.running.printed.tail[-4000:])]
-        acted = Acted(action="ended", detail=f"The program ended by itself: {ended}.")
-        if not lost:
+        acted = Acted(action="ended", detail=ended)
+        if command.done() and not lost:
             tail = live.running.printed.tail
             self.troubles.add(live.app_id, live.revision, acted.detail, tail, symptom=True)
         await self.end(live)
@@ -105,10 +140,14 @@ class Previews:
             await asyncio.to_thread(self._archive.append, live.app_id, [*said, acted], sync=False)
 
     async def end(self, live: Live) -> None:
-        if self._lives.pop(live.token, None) is None:
+        if self._lives.pop(live.token, None) is None or live.early:
             return
         try:
-            await self.keep_results(live.app_id, live.box)
+            left_out = await self.keep_results(live.app_id, live.box)
+            if left_out:
+                acted = Acted(action="results", detail=f"Not kept: {'; '.join(left_out)}")
+                with suppress(NoSuchApp):
+                    await asyncio.to_thread(self._archive.append, live.app_id, [acted], sync=False)
         finally:
             await live.running.stop()
 
@@ -116,11 +155,16 @@ class Previews:
         """Remembers an answer that the gateway could not use."""
         self.troubles.answered(live.app_id, live.revision, sentence)
 
-    async def keep_results(self, app_id: str, box: Box) -> None:
-        """Keeps what the program wrote to results/; a dead box or a full disk loses only that."""
-        with suppress(EngineFault, NoSuchApp):
+    async def keep_results(self, app_id: str, box: Box) -> list[str]:
+        """Keeps what the program wrote to results/, and says what was left out and why; a dead
+        box or a full disk loses only that."""
+        with suppress(EngineFault, UserError, TimeoutError):
             async with asyncio.timeout(10):
                 written = await box.export("results")
             files = {name.removeprefix("results/"): data for name, data in written.files.items()}
+            left_out = [f"{path} ({reason})" for path, reason in written.dropped[:20]]
             if files:
-                await asyncio.to_thread(self._archive.save_results, app_id, files)
+                over = await asyncio.to_thread(self._archive.save_results, app_id, files)
+                left_out += [f"{path} (too much together)" for path in over[:20]]
+            return left_out
+        return []

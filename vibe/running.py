@@ -20,6 +20,8 @@ Emit = Callable[[Event], None]
 TRANSCRIPT_OUTPUT = 64 * 1024
 """Characters of a program's output that go into the transcript, per command."""
 TAIL_LINES = 80
+LIFETIME_S = 3600.0
+"""How long an app's box may live."""
 
 
 class Printed:
@@ -63,6 +65,8 @@ class Running:
     command: asyncio.Task[Outcome]
     """The app's own process; done when it has ended."""
     printed: Printed
+    until: float
+    """When its box will be at the end of its life, by the monotonic clock."""
     stateless: bool = False
     """Whether two pages of one browser never meet (Streamlit: each has a session of its own)."""
 
@@ -88,7 +92,7 @@ async def open_box(
     data: Mapping[str, bytes],
     emit: Emit,
     *,
-    lifetime_s: float = 3600.0,
+    lifetime_s: float = LIFETIME_S,
 ) -> Box:
     """A started box with the app's files in /work, and what the user attached in /work/data,
     which can't be written."""
@@ -111,6 +115,7 @@ async def serve(box: Box, kind: Kind, *, start_s: float, emit: Emit) -> Running:
     caller. An app that listens on another port than its kind's is met there, and an event says so.
     """
     assert kind.port is not None, "only serving kinds are served"
+    began = asyncio.get_running_loop().time()
     printed = Printed(emit)
     command = asyncio.create_task(
         box.run(kind.argv(), env=kind.env, wall_s=None, on_output=printed)
@@ -128,7 +133,8 @@ async def serve(box: Box, kind: Kind, *, start_s: float, emit: Emit) -> Running:
                 sentence=f"The program listens on port {port}, not {kind.port}; it is met there.",
             )
         )
-    return Running(box, port, command, printed, stateless=kind.name == "streamlit")
+    until = began + LIFETIME_S
+    return Running(box, port, command, printed, until, stateless=kind.name == "streamlit")
 
 
 async def _ready(

@@ -33,6 +33,10 @@ CONNECT = (
 )
 
 
+STARTERS = "starters"
+"""The model name that asks for a starter, whatever models there are."""
+
+
 @dataclass(frozen=True, slots=True)
 class Starter:
     """One folder under templates/starters."""

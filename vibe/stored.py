@@ -17,10 +17,10 @@ MAX_BYTES = 64 << 20
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """One file that an app wrote."""
+    """One file that an app wrote, or that was attached to it."""
 
     name: str
-    """Relative to results/."""
+    """Relative to its folder."""
     size: int
     """Bytes."""
 

@@ -17,6 +17,7 @@ from vibe.archive import Archive
 from vibe.attempt import Request, Workbench
 from vibe.boxes import RunningBox, remove_box
 from vibe.budget import Budget
+from vibe.copies import copied
 from vibe.doctor import Finding, examine
 from vibe.errors import EngineFault, ModelFault, UserError, VibeError
 from vibe.events import (
@@ -42,7 +43,7 @@ from vibe.running import NotServing, Printed, how_it_ended, open_box, serve
 from vibe.sandbox.engine import Engine, Outcome, OutputSink
 from vibe.sandbox.images import packages
 from vibe.settings import Settings
-from vibe.starters import CONNECT, StarterModel
+from vibe.starters import CONNECT, STARTERS, StarterModel
 from vibe.troubles import Trouble
 
 CLOCK_S = 6 * 3600.0
@@ -209,6 +210,21 @@ class Studio:
         app = await asyncio.to_thread(self.archive.load, app_id)
         await asyncio.to_thread(self.archive.save, replace(app, remakes=(*app.remakes, made.id)))
         return made
+
+    async def remix(
+        self,
+        app_id: str,
+        idea: str,
+        *,
+        model: str | None = None,
+        autonomy: str | None = None,
+        data: Mapping[str, bytes] | None = None,
+    ) -> App:
+        """Starts a new app that begins as a copy of another's newest revision, changed to what the
+        idea asks for; the other one stays as it is."""
+        idea = self._words(idea, "The idea")
+        app = await asyncio.to_thread(copied, self.archive, app_id, idea, data or {})
+        return await self._start(app, idea, revision=2, model=model, autonomy=autonomy)
 
     async def resume(self, app_id: str, *, model: str | None = None) -> App:
         """Builds the last request again after a stop, a failure or an interruption."""
@@ -429,6 +445,7 @@ class Studio:
             ask,
             two,
             pictures=all(map(self.settings.takes_pictures, names)),
+            serving=partial(self.previews.show_early, app.id, asked.revision),
         )
 
         async def keep(events: Sequence[Event], sync: bool) -> None:
@@ -574,13 +591,15 @@ class Studio:
                 wall_s=self.settings.limits.seconds,
                 on_output=both,
             )
-            await self.previews.keep_results(app_id, box)
+            left_out = await self.previews.keep_results(app_id, box)
         finally:
             await box.stop()
         self.previews.troubles.forget(app_id)
         if outcome.how == "error" and "Traceback (most recent call last)" in printed.tail:
             said = f"Run with {list(argv) or 'no arguments'}, it crashed: {how_it_ended(outcome)}."
             self.previews.troubles.add(app_id, chosen.number, said, printed.tail)
+        if left_out:
+            output.append(Acted(action="results", detail=f"Not kept: {'; '.join(left_out)}"))
         output.append(Acted(action="run", detail=f"{how_it_ended(outcome)}: {list(argv)}"))
         await asyncio.to_thread(self.archive.append, app_id, output, sync=False)
         await asyncio.to_thread(self.archive.save, replace(app, used=now()))
@@ -595,6 +614,12 @@ class Studio:
         live = self.live(app_id)
         if live is not None:
             await self.previews.end(live)
+
+    async def keep_results(self, app_id: str) -> None:
+        """Archives what the running app has written to results/ so far; it goes on running."""
+        live = self.live(app_id)
+        if live is not None:
+            await self.previews.keep_results(app_id, live.box)
 
     # The gallery
 
@@ -694,7 +719,7 @@ class Studio:
 
     async def _model(self, app: App, words: str, name: str | None) -> Model:
         """The model of one build: the endpoint's, else the starter that fits the idea."""
-        endpoint = await find_endpoint(self.settings)
+        endpoint = None if name == STARTERS else await find_endpoint(self.settings)
         if endpoint is not None:
             # A remake is by one model, whatever the settings give each role.
             alone = bool(app.remake_of and name)

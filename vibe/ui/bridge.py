@@ -76,6 +76,20 @@ class Bridge:
             self._studio.create(idea, kind=kind, model=model, autonomy=autonomy, data=data)
         )
 
+    def remix(
+        self,
+        app_id: str,
+        idea: str,
+        *,
+        autonomy: str | None = None,
+        data: Mapping[str, bytes] | None = None,
+    ) -> App:
+        return self._wait(self._studio.remix(app_id, idea, autonomy=autonomy, data=data))
+
+    def keep_results(self, app_id: str) -> None:
+        """Fetches what the running app has written to results/ so far."""
+        self._wait(self._studio.keep_results(app_id))
+
     def change(self, app_id: str, request: str, *, model: str | None = None) -> App:
         return self._wait(self._studio.change(app_id, request, model=model))
 

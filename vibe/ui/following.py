@@ -29,12 +29,20 @@ def story_of(bridge: Bridge, app_id: str) -> Story:
 def follow(bridge: Bridge, app_id: str, *, building: bool) -> None:
     """Draws the timeline; while the app is building, again every half second until its end."""
     draw = st.fragment(_draw, run_every=TICK_S if building else None, key="timeline")
-    draw(bridge, app_id, building)
+    draw(bridge, app_id, building, preview_token(bridge, app_id))
 
 
-def _draw(bridge: Bridge, app_id: str, building: bool) -> None:
+def preview_token(bridge: Bridge, app_id: str) -> str:
+    """What tells one running preview of the app from the next; empty when there is none."""
+    live = bridge.live(app_id)
+    return live.token if live else ""
+
+
+def _draw(bridge: Bridge, app_id: str, building: bool, previewed: str) -> None:
     story = story_of(bridge, app_id)
     build = story.build
+    if building and preview_token(bridge, app_id) != previewed:
+        st.rerun(scope="app")  # the right side is drawn with the whole page only
     if building and (build is None or build.finished):
         ended = bridge.archive.load(app_id).status != "building"
         if ended:
@@ -42,10 +50,11 @@ def _draw(bridge: Bridge, app_id: str, building: bool) -> None:
     if build is None:
         st.text("Starting…" if building else "Nothing has been built yet.")
         return
+    limits = bridge.settings.limits if building else None
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         worked = build.finished is not None and build.finished.status == "ready"
         label = ":shimmer[Building]" if building else "Built in" if worked else "Took"
-        st.caption(f"{label} {plain(timeline.spent(build, building=building))}", width="content")
+        st.caption(f"{label} {plain(timeline.spent(build, limits=limits))}", width="content")
         st.space("stretch")
         if building and st.button("Stop", icon=":material/stop:", shortcut="Esc", key="stop"):
             ask(partial(bridge.stop, app_id))

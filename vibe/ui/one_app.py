@@ -7,7 +7,7 @@ from functools import partial
 import streamlit as st
 
 from vibe.app import App
-from vibe.ui import other_ways, repairing, workbench
+from vibe.ui import other_ways, preview, repairing, workbench
 from vibe.ui.asking import ask, show_refusal
 from vibe.ui.bridge import Bridge
 from vibe.ui.following import follow, story_of
@@ -86,6 +86,10 @@ def show(bridge: Bridge, app: App) -> None:
     """The whole page of an app that is not in the trash."""
     other_ways.arrive()
     building = app.status == "building"
+    if preview.full_screen() and not building and bridge.live(app.id):
+        show_refusal()
+        preview.draw(bridge, app, building)
+        return
     header(app)
     show_refusal()
     left, right = st.columns([2, 3], gap="medium")

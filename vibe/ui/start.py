@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import streamlit as st
 from streamlit.typing import ChatInputValue
 
-from vibe.starters import all_starters
-from vibe.ui.asking import ask, show_problem, show_refusal
+from vibe.app import App
+from vibe.choice import NO_MODEL
+from vibe.starters import STARTERS, all_starters
+from vibe.ui import again
+from vibe.ui.again import Wish
+from vibe.ui.asking import show_problem, show_refusal
 from vibe.ui.bridge import Bridge
-from vibe.ui.words import KIND_ICONS, kind_names, kind_title, plain
+from vibe.ui.words import KIND_ICONS, duration, kind_names, kind_title, plain
 
 MAX_FILE_MB = 64
 
 
 def draw(studio: Bridge) -> None:
     """Everything there is before the first idea; sets `?app=` once a build has begun."""
+    wish: Wish | None = st.session_state.get("wish")
+    if wish is not None:
+        if chosen := again.offer(studio, wish, studio.archive.similar(wish.idea)):
+            _go_to(chosen)
+        return
     st.space("large")
     st.title("What shall we make?", text_alignment="center", anchor=False)
     st.caption(
@@ -27,8 +34,9 @@ def draw(studio: Bridge) -> None:
     show_refusal()
     if fault := studio.engine_fault:
         show_problem(fault.message, fault.fix)
-    if again := st.session_state.pop("idea_again", None):
-        st.session_state["idea"] = again
+        st.page_link("screens/settings.py", label="What to do about it", icon=":material/tune:")
+    if typed := st.session_state.pop("idea_again", None):
+        st.session_state["idea"] = typed
     asked: ChatInputValue | None = st.container().chat_input(
         "Describe a small program…",
         key="idea",
@@ -40,19 +48,27 @@ def draw(studio: Bridge) -> None:
     kind = _kind()
     autonomy = _autonomy(studio)
     _model(studio)
-    if asked or example:
-        words = asked.text if asked else example or ""
-        files = {f.name: f.getvalue() for f in asked.files} if asked else {}
-        _begin(studio, words, kind, autonomy, files)
+    if example:
+        _begin(studio, Wish(example, "auto", autonomy, model=STARTERS))
+    elif asked:
+        files = {file.name: file.getvalue() for file in asked.files}
+        wish = Wish(asked.text, kind, autonomy, files)
+        if asked.text.strip() and studio.archive.similar(asked.text):
+            st.session_state["wish"] = wish
+            st.rerun()
+        _begin(studio, wish)
 
 
-def _begin(studio: Bridge, idea: str, kind: str, autonomy: str, files: dict[str, bytes]) -> None:
+def _begin(studio: Bridge, wish: Wish) -> None:
     """Starts the build and moves to its page; what was typed stays when that is refused."""
-    app = ask(partial(studio.create, idea, kind=kind, autonomy=autonomy, data=files))
-    if app is None:
-        st.session_state["idea_again"] = idea
-    else:
-        st.query_params["app"] = app.id
+    if app := again.begin(studio, wish):
+        _go_to(app)
+    st.rerun()
+
+
+def _go_to(app: App) -> None:
+    st.session_state.pop("wish", None)
+    st.query_params["app"] = app.id
     st.rerun()
 
 
@@ -62,7 +78,7 @@ def _examples() -> str | None:
     if not ideas:
         return None
     st.pills(
-        "Try one of these; they work without a model",
+        "Or try one of these; they need no model and cost nothing",
         list(ideas),
         key="example",
         format_func=plain,
@@ -118,9 +134,20 @@ def _autonomy(studio: Bridge) -> str:
 
 
 def _model(studio: Bridge) -> None:
-    name = studio.model_name().rstrip(".")
+    """The model in use and what one build may cost; without a model, what there is instead."""
+    name = studio.model_name()
+    if name == NO_MODEL:
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            st.caption(
+                ":material/smart_toy: No model is connected: Vibe makes what its starters can, "
+                "like the ideas above.",
+                width="content",
+            )
+            st.page_link("screens/settings.py", label="Connect a model", icon=":material/tune:")
+        return
     limits = studio.settings.limits
+    money = f", {limits.money:.2f} of money" if limits.money is not None else ""
     st.caption(
-        f":material/smart_toy: {plain(name)} · at most {limits.attempts} attempts, "
-        f"{limits.calls} calls and {limits.tokens:,} tokens"
+        f":material/smart_toy: {plain(name.rstrip('.'))} · one app may take "
+        f"{limits.attempts} attempts, {limits.tokens:,} tokens, {duration(limits.seconds)}{money}"
     )

@@ -129,6 +129,8 @@ class Story:
     def __init__(self) -> None:
         self.taken = 0
         self.builds: list[Build] = []
+        self.data: dict[str, dict[str, Any]] = {}
+        """What was seen of the attached files, by name (see DataRead)."""
         self.acted: ev.Acted | None = None
         """The last thing done to the app outside a build, since its last build."""
 
@@ -142,6 +144,8 @@ class Story:
             self.taken += 1
             if isinstance(event, ev.Acted):
                 self.acted = event
+            elif isinstance(event, ev.DataRead):
+                self.data |= {str(file.get("name")): file for file in event.files if file}
             elif isinstance(event, ev.Requested):
                 self.acted = None
                 self.builds.append(

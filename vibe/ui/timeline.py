@@ -15,6 +15,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from vibe.app import Rung
+from vibe.settings import Limits
 from vibe.ui.story import Attempt, Build, Draft, Story, drafts, language
 from vibe.ui.words import (
     clean,
@@ -52,17 +53,30 @@ def draw(story: Story, *, building: bool, ending: bool = True) -> None:
         )
 
 
-def spent(build: Build, *, building: bool) -> str:
-    """Elapsed time, attempts, tokens and money, in one line."""
-    end = datetime.now(UTC) if building and not build.finished else moment(build.latest)
+def spent(build: Build, *, limits: Limits | None = None) -> str:
+    """Elapsed time, attempts, tokens and money, in one line; with `limits`, while it is being
+    built, each beside what it may take in all."""
+    end = datetime.now(UTC) if limits and not build.finished else moment(build.latest)
     if build.finished:
         end = moment(build.finished.at)
-    parts = [duration((end - moment(build.began)).total_seconds())]
+    elapsed = duration((end - moment(build.began)).total_seconds())
+    if limits is None:
+        parts = [elapsed]
+        if build.attempts:
+            parts.append(count(len(build.attempts), "attempt"))
+        if build.tokens:
+            parts.append(count(build.tokens, "token"))
+        if build.money:
+            parts.append(f"{money(build.money)} spent")
+        return " · ".join(parts)
+    parts = [f"{elapsed} of {duration(limits.seconds)}"]
     if build.attempts:
-        parts.append(count(len(build.attempts), "attempt"))
+        parts.append(f"attempt {len(build.attempts)} of {limits.attempts}")
     if build.tokens:
-        parts.append(count(build.tokens, "token"))
-    if build.money:
+        parts.append(f"{build.tokens:,} of {limits.tokens:,} tokens")
+    if limits.money is not None:
+        parts.append(f"{money(build.money)} of {money(limits.money)} spent")
+    elif build.money:
         parts.append(f"{money(build.money)} spent")
     return " · ".join(parts)
 
@@ -101,7 +115,9 @@ def _draw_plan(place: DeltaGenerator, build: Build, *, running: bool) -> None:
     state: State = "running" if running and not build.plan else "complete"
     if not build.plan and not running:
         state = "error"
-    step = _step(place, "Planning" if state == "running" else done, state, expanded=running)
+    reading = build.stage is not None and build.stage.name == "data"
+    doing = "Reading what you attached" if reading else "Planning"
+    step = _step(place, doing if state == "running" else done, state, expanded=running)
     if not build.plan:
         text = build.planning[-1].text if build.planning else ""
         step.code(clean(text)[-2000:] or "Waiting for the model…", language=None, wrap_lines=True)

@@ -1,4 +1,4 @@
-"""The right side of the Build page: Preview (or Run), Code, Changes, Checks, Logs and Results."""
+"""The right side of the Build page: Preview (or Run), Code, Changes, Checks, Logs and Data."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import streamlit as st
 
 from vibe.app import App
 from vibe.kinds import kinds
-from vibe.ui import changes, code_view, comparing, evidence
+from vibe.ui import changes, code_view, comparing, data, evidence, preview
 from vibe.ui.asking import ask, show_problem
 from vibe.ui.bridge import Bridge
 from vibe.ui.following import TICK_S, story_of
 from vibe.ui.story import Build
 from vibe.ui.trial import Trial, trials
-from vibe.ui.words import clean, duration, plain, weight
+from vibe.ui.words import clean, duration
 
 FRAME_HEIGHT = 640
 
@@ -25,12 +25,12 @@ def draw(bridge: Bridge, app: App, *, building: bool) -> None:
     """The view that is chosen; the others cost nothing."""
     script = serves_nothing(app, story_of(bridge, app.id).build)
     views: dict[str, Callable[[Bridge, App, bool], None]] = {
-        "preview": _run if script else _preview,
+        "preview": _run if script else preview.draw,
         "code": code_view.draw,
         "changes": changes.draw,
         "checks": evidence.draw,
         "logs": _logs,
-        "results": _results,
+        "data": data.draw,
     }
     if app.remake_of or app.remakes:
         views["compare"] = comparing.draw
@@ -66,50 +66,6 @@ def serves_nothing(app: App, build: Build | None = None) -> bool:
     planned = str(build.plan.get("kind", "")) if build else ""
     kind = kinds().get(app.kind) or kinds().get(planned)
     return kind is not None and not kind.serves
-
-
-def _preview(bridge: Bridge, app: App, building: bool) -> None:
-    live = bridge.live(app.id)
-    if live is None:
-        _not_live(bridge, app, building)
-        return
-    embed = "embed=true&" if app.kind == "streamlit" else ""
-    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.link_button("Open in tab", live.url, icon=":material/open_in_new:")
-        if st.button("Restart", icon=":material/restart_alt:", key="restart", disabled=building):
-            with st.spinner("Starting the app…"):
-                ask(partial(bridge.run, app.id, fresh=True))
-            st.rerun()
-        if st.button("Close", icon=":material/stop_circle:", key="close", disabled=building):
-            ask(partial(bridge.close_preview, app.id))
-            st.rerun()
-        st.caption(f"r{live.revision} · runs in a box without network")
-    st.iframe(
-        f"{live.url}?{embed}v={live.revision}",
-        height=FRAME_HEIGHT,
-        alt=f"Preview of {app.title or app.idea}",
-    )
-
-
-def _not_live(bridge: Bridge, app: App, building: bool) -> None:
-    with st.container(border=True, height=FRAME_HEIGHT // 2, horizontal_alignment="center"):
-        st.space("large")
-        if building and not app.revisions:
-            st.text("The app appears here as soon as it runs.", text_alignment="center")
-        elif not app.revisions:
-            st.text("There is nothing to show yet.", text_alignment="center")
-        else:
-            acted = story_of(bridge, app.id).acted
-            ended = acted.detail if acted and acted.action == "ended" else ""
-            st.text(ended or "The app is not running.", text_alignment="center")
-            if st.button("Run", icon=":material/play_arrow:", key="run"):
-                with st.spinner("Starting the app…"):
-                    ask(partial(bridge.run, app.id))
-                st.rerun()
-            st.caption(
-                "It starts in a new box from the archived code, without the model.",
-                text_alignment="center",
-            )
 
 
 def _run(bridge: Bridge, app: App, building: bool) -> None:
@@ -166,37 +122,26 @@ def _draw_trial(trial: Trial, was_running: bool) -> None:
 
 
 def _logs(bridge: Bridge, app: App, building: bool) -> None:
-    st.fragment(_draw_logs, run_every=TICK_S if building else None, key="logs")(bridge, app.id)
+    moving = building or bridge.live(app.id) is not None
+    st.fragment(_draw_logs, run_every=TICK_S if moving else None, key="logs")(bridge, app.id)
 
 
 def _draw_logs(bridge: Bridge, app_id: str) -> None:
+    live = bridge.live(app_id)
+    if live is not None and not live.early:
+        st.caption("What the running program printed last")
+        _printed(live.running.printed.tail or "Nothing yet.")
+        return
     build = story_of(bridge, app_id).build
     attempt = build.attempt if build else None
     if attempt is None or not attempt.output:
         st.text("Nothing has been printed.")
         return
     st.caption(f"What the program printed in attempt {attempt.number}")
-    printed = clean("".join(piece.text for piece in attempt.output))
+    _printed("".join(piece.text for piece in attempt.output))
+
+
+def _printed(text: str) -> None:
+    printed = clean(text)
     with st.container(height=FRAME_HEIGHT, autoscroll=True, border=False):
         st.code(printed[-60_000:], language=None, wrap_lines=True)
-
-
-def _results(bridge: Bridge, app: App, building: bool) -> None:
-    results = bridge.archive.results(app.id)
-    if not results:
-        st.text("Files that the program writes to results/ are kept here when it ends.")
-    for result in results:
-        with st.container(horizontal=True, vertical_alignment="center", border=True):
-            st.text(result.name, width="stretch")
-            st.caption(weight(result.size), width="content")
-            st.download_button(
-                "Download",
-                partial(bridge.archive.read_result, app.id, result.name),
-                file_name=result.name.rpartition("/")[2],
-                mime="application/octet-stream",
-                icon=":material/download:",
-                key=f"result {result.name}",
-                on_click="ignore",
-            )
-    if data := bridge.archive.data(app.id):
-        st.caption(f"Attached: {plain(', '.join(sorted(data)))}")
