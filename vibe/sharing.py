@@ -9,7 +9,7 @@ from vibe.kinds import Kind
 
 _SHARED = re.compile(
     r"""cache_resource|cache_data|experimental_singleton|experimental_memo
-        |\bopen\s*\(|\.write|\.to_(?:csv|excel|json|parquet|sql|pickle|feather)\s*\(|\.save\w*\s*\(
+        |\bopen\s*\(|\.write_|\.to_(?:csv|excel|json|parquet|sql|pickle|feather)\s*\(|\.save\w*\s*\(
         |\.touch\(|\.unlink\(|\.rename\(|\bshelve\b|\bsqlite3\b|\bpickle\b|\bshutil\b
         |\bthreading\b|\bsubprocess\b|\bos\.|\bsetattr\b|\bsys\.modules\b
     """,

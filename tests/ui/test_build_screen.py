@@ -8,7 +8,7 @@ from streamlit.testing.v1 import AppTest
 from tests.ui.conftest import made, texts, until
 from tests.unit.test_pictures import webp
 from vibe import events as ev
-from vibe.starters import all_starters
+from vibe.starters import STARTERS, all_starters
 from vibe.ui.bridge import Bridge
 from vibe.ui.words import JOINER, plain
 
@@ -352,3 +352,79 @@ def test_a_plan_that_is_not_wanted_ends_the_build_before_any_code(
     assert not vibe.archive.load(app.id).revisions
     asked = [e for e in vibe.archive.events(app.id) if isinstance(e, ev.PromptSent)]
     assert [e.role for e in asked] == ["plan"]
+
+
+def test_an_idea_like_an_earlier_app_waits_for_a_choice(vibe: Bridge, screen: Screen) -> None:
+    old = made(vibe, "say hello politely")
+    page = screen()
+    page.chat_input(key="idea").set_value("politely say a hello").run()
+    assert not page.exception
+    assert [app.id for app in vibe.archive.list()] == [old.id], "nothing was begun"
+    assert "You made something like this before" in texts(page)
+    words = "politely say a hello"
+    assert words in (page.session_state["idea"], page.chat_input(key="idea").value)
+    page.button(key="neither").click().run()
+    assert "You made something like this before" not in texts(page)
+    page.chat_input(key="idea").set_value("politely say a hello").run()
+    page.chat_input(key="idea").set_value("politely say a hello").run()
+    assert not page.exception
+    [new] = [app for app in vibe.archive.list() if app.id != old.id]
+    assert page.query_params["app"] == new.id, "a second Enter makes it anew"
+
+
+def test_a_remix_begins_with_the_earlier_apps_code_and_leaves_that_one_alone(
+    vibe: Bridge, screen: Screen
+) -> None:
+    old = made(vibe, "say hello politely")
+    page = screen()
+    page.chat_input(key="idea").set_value("politely say hello; take your time").run()
+    page.chat_input(key="idea").set_value("say hello politely").run()
+    page.button(key=f"remix-{old.id}").click().run()
+    assert not page.exception
+    [new] = [app for app in vibe.archive.list() if app.id != old.id]
+    assert page.query_params["app"] == new.id
+    assert vibe.archive.files(new.id, "r1") == vibe.archive.files(old.id, "r1")
+    assert new.revisions[0].request == old.idea
+    until(page, lambda p: vibe.archive.load(new.id).status != "building")
+    assert vibe.archive.load(old.id) == old
+
+
+def test_what_was_attached_is_shown_by_its_first_rows_and_results_can_be_taken(
+    vibe: Bridge, screen: Screen
+) -> None:
+    rows = "city,people\n" + "".join(f"place {n},{n}\n" for n in range(50))
+    app = vibe.create("say hello", data={"cities.csv": rows.encode(), "$notes$.txt": b"one\ntwo"})
+    page = screen(app=app.id)
+    until(page, lambda p: vibe.archive.load(app.id).status != "building")
+    vibe.archive.save_results(app.id, {"out/sums.csv": b"1,2"})
+    page = screen(app=app.id)
+    page.get_by_key("view").set_value("data").run()
+    assert not page.exception
+    [table] = page.dataframe
+    assert list(table.value.columns) == ["city", "people"]
+    assert len(table.value) == 10
+    shown = texts(page)
+    assert "cities.csv" in shown
+    assert "50 rows" in shown
+    assert "$notes$.txt" in shown
+    assert "one\ntwo" in shown
+    assert "out/sums.csv" in shown
+
+
+def test_while_it_is_built_what_is_spent_stands_beside_what_may_be(
+    vibe: Bridge, screen: Screen
+) -> None:
+    app = vibe.create("a page that says hello; take your time")
+    page = screen(app=app.id)
+    until(page, lambda p: " of 3 min 00 s" in texts(p))
+    vibe.stop(app.id)
+
+
+def test_an_example_is_made_from_its_starter_whatever_model_there_is(
+    vibe: Bridge, screen: Screen
+) -> None:
+    page = screen()
+    page.get_by_key("example").set_value(all_starters()[0].title).run()
+    [app] = vibe.archive.list()
+    asked = [e for e in vibe.archive.events(app.id) if isinstance(e, ev.Requested)]
+    assert [e.model for e in asked] == [STARTERS]

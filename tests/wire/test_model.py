@@ -688,3 +688,19 @@ async def test_a_proxy_in_the_environment_does_not_stand_before_a_local_server(m
         monkeypatch.delenv(name, raising=False)
     async with ModelServer(streams("ok")) as server:
         assert (await reply(model_at(server)))[0] == "ok"
+
+
+async def test_pictures_go_beside_the_text_and_are_left_out_where_they_are_refused():
+    prompt = Prompt("code", (Message("user", "Copy this.", (b"\xff\xd8 a picture",)),))
+    told = []
+    async with ModelServer(
+        streams("Seen."), refuses(400, "image_url is not supported"), streams("Read.")
+    ) as server:
+        model = model_at(server, on_wait=told.append)
+        assert (await reply(model, prompt))[0] == "Seen."
+        assert (await reply(model, prompt))[0] == "Read."
+    text, picture = server.asked[0].body["messages"][0]["content"]
+    assert text == {"type": "text", "text": "Copy this."}
+    assert picture["image_url"]["url"] == "data:image/jpeg;base64,/9ggYSBwaWN0dXJl"
+    assert server.asked[2].body["messages"][0]["content"] == "Copy this."
+    assert told == ["The endpoint does not take pictures; it is asked without them."]

@@ -25,29 +25,22 @@ class Wish:
     model: str | None = None
 
 
-def offer(bridge: Bridge, wish: Wish, alike: list[App]) -> App | None:
-    """Draws the choice; the app that was begun or chosen, None while nothing is decided."""
-    st.title("You made something like this before", text_alignment="center", anchor=False)
-    st.caption("Nothing is spent until you choose.", text_alignment="center")
-    with st.container(border=True):
-        st.caption("Your idea")
-        st.text(wish.idea)
-    with st.container(horizontal=True, vertical_alignment="center"):
-        new = st.button(
-            "Make a new one",
-            type="primary",
-            icon=":material/add:",
-            key="make_new",
-            shortcut="Enter",
-        )
-        back = st.button("Back to the idea", icon=":material/edit:", key="back")
+def offer(bridge: Bridge, wish: Wish) -> App | None:
+    """Draws what there is that is like the idea; the app that was begun or chosen, None while
+    nothing is decided. The idea stays in its box, where another Enter makes a new app."""
     chosen: App | None = None
-    for app in alike:
-        chosen = _card(bridge, wish, app) or chosen
+    with st.container(border=True):
+        st.markdown("**You made something like this before**")
+        st.caption("Nothing is spent until you choose. Enter in the box makes a new one.")
+        if wish.files:
+            st.caption(f":material/attach_file: {plain(', '.join(sorted(wish.files)))}")
+        for app in bridge.archive.similar(wish.idea):
+            chosen = _card(bridge, wish, app) or chosen
+        with st.container(horizontal=True):
+            new = st.button("Make a new one", type="primary", icon=":material/add:", key="make_new")
+            back = st.button("Neither", type="tertiary", icon=":material/close:", key="neither")
     if new:
         chosen = begin(bridge, wish)
-    if back:
-        st.session_state["idea_again"] = wish.idea
     if back or (new and chosen is None):
         del st.session_state["wish"]
         st.rerun()

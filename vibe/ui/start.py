@@ -19,11 +19,6 @@ MAX_FILE_MB = 64
 
 def draw(studio: Bridge) -> None:
     """Everything there is before the first idea; sets `?app=` once a build has begun."""
-    wish: Wish | None = st.session_state.get("wish")
-    if wish is not None:
-        if chosen := again.offer(studio, wish, studio.archive.similar(wish.idea)):
-            _go_to(chosen)
-        return
     st.space("large")
     st.title("What shall we make?", text_alignment="center", anchor=False)
     st.caption(
@@ -44,23 +39,30 @@ def draw(studio: Bridge) -> None:
         max_upload_size=MAX_FILE_MB,
         height=96,
     )
-    example = _examples()
+    wish: Wish | None = st.session_state.get("wish")
+    chosen = again.offer(studio, wish) if wish else None
+    example = None if wish else _examples()
     kind = _kind()
     autonomy = _autonomy(studio)
     _model(studio)
-    if example:
+    if chosen:
+        _go_to(chosen)
+    elif example:
         _begin(studio, Wish(example, "auto", autonomy, model=STARTERS))
     elif asked:
         files = {file.name: file.getvalue() for file in asked.files}
-        wish = Wish(asked.text, kind, autonomy, files)
-        if asked.text.strip() and studio.archive.similar(asked.text):
-            st.session_state["wish"] = wish
+        again_asked = wish is not None and wish.idea == asked.text
+        now = Wish(asked.text, kind, autonomy, {**(wish.files if wish else {}), **files})
+        if not again_asked and asked.text.strip() and studio.archive.similar(asked.text):
+            st.session_state["wish"] = now
+            st.session_state["idea_again"] = asked.text
             st.rerun()
-        _begin(studio, wish)
+        _begin(studio, now)
 
 
 def _begin(studio: Bridge, wish: Wish) -> None:
     """Starts the build and moves to its page; what was typed stays when that is refused."""
+    st.session_state.pop("wish", None)
     if app := again.begin(studio, wish):
         _go_to(app)
     st.rerun()
