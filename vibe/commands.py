@@ -224,9 +224,12 @@ def read_data(paths: Iterable[Path]) -> dict[str, bytes]:
                 raise UserError(f"Two of the files are called {name}.", "Rename one.")
             found[name] = file
     try:
-        if sum(file.stat().st_size for file in found.values()) > DATA_BYTES:
+        size = sum(file.stat().st_size for file in found.values())
+        if size > DATA_BYTES:
             raise UserError(
-                f"The files have more than {DATA_BYTES >> 20} MB together.", "Attach fewer."
+                f"The files have {size / 2**20:,.1f} MB together; "
+                f"{DATA_BYTES >> 20} MB are the most.",
+                "Attach fewer, or a part of them.",
             )
         return {name: file.read_bytes() for name, file in found.items()}
     except OSError as error:

@@ -98,7 +98,7 @@ async def model(model_server):
 async def vibe_with_model(tmp_path_factory, model_server):
     """A second server, whose model a test plays. It tries once, so a test writes each reply."""
     folder = tmp_path_factory.mktemp("vibe-with-model")
-    settings = {"limits": {"attempts": 1}}
+    settings = {"limits": {"attempts": 1, "start_s": 90, "seconds": 400}}
     env = {"OPENAI_BASE_URL": model_server.url, "OPENAI_API_KEY": "sk-test-0000000000000000"}
     async for each in served(Vibe(folder, settings, **env)):
         yield each

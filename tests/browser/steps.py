@@ -10,6 +10,7 @@ from playwright.async_api import FrameLocator, Locator, Page, expect
 from tests.browser.served import Vibe
 
 IDEA_BOX = "Describe a small program…"
+ALIKE = "You made something like this before"
 ENDED = re.compile(
     r"^\w*\s*(Works|Partly works|Broken|Not verified|Failed|Change failed|Stopped|Interrupted)$"
 )
@@ -27,7 +28,21 @@ async def ask_for(page: Page, vibe: Vibe, idea: str) -> str:
     await page.goto(vibe.url)
     await idea_box(page).fill(idea)
     await idea_box(page).press("Enter")
+    await begun(page, idea)
     return await app_of(page)
+
+
+async def begun(page: Page, idea: str) -> None:
+    """Waits until an idea that was sent is being made; one that is like an earlier one is sent
+    once more, which makes it anew."""
+    await page.wait_for_function(
+        "text => location.search.includes('app=') || document.body.textContent.includes(text)",
+        arg=ALIKE,
+    )
+    if "app=" not in page.url:
+        await settled(page)
+        await expect(idea_box(page)).to_have_value(idea)
+        await idea_box(page).press("Enter")
 
 
 async def app_of(page: Page) -> str:
@@ -70,7 +85,7 @@ async def preview_address(page: Page) -> str:
 
 
 async def view(page: Page, name: str) -> None:
-    """Turns the right side to Preview, Run, Code, Changes, Checks, Logs or Results."""
+    """Turns the right side to Preview, Run, Code, Changes, Checks, Logs or Data."""
     await page.get_by_role("radio", name=name, exact=True).click()
 
 

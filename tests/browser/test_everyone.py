@@ -7,7 +7,7 @@ import os
 import pytest
 from playwright.async_api import Locator, Page, expect
 
-from tests.browser.steps import app_of, card, ends_as, idea_box, preview, settled
+from tests.browser.steps import app_of, begun, card, ends_as, idea_box, preview, settled
 
 pytestmark = [
     pytest.mark.browser,
@@ -74,6 +74,7 @@ async def test_an_app_is_made_run_discarded_and_brought_back_with_the_keyboard_a
     await tab_to(page, idea_box(page))
     await page.keyboard.type("A log inspector that shows the top 5 messages")
     await page.keyboard.press("Enter")
+    await begun(page, "A log inspector that shows the top 5 messages")
     app_id = await app_of(page)
     await ends_as(page, "Works")
     await settled(page)
