@@ -129,9 +129,15 @@ async def gateway_to(port, *, live=None, **bounds):
     live = live or Running(port)
     sock = free_socket()
     here = sock.getsockname()[1]
-    gateway = Gateway({live.token: live}.get, Settings(port=here), Bounds(**bounds))
+    told = []
+    gateway = Gateway(
+        {live.token: live}.get,
+        Settings(port=here),
+        Bounds(**bounds),
+        failed=lambda live, sentence: told.append(sentence),
+    )
     async with served(gateway, sock=sock):
-        yield Preview(here, live, gateway)
+        yield Preview(here, live, gateway, told)
 
 
 @dataclass
@@ -141,6 +147,8 @@ class Preview:
     port: int
     live: Running
     gateway: Gateway
+    told: list = field(default_factory=list)
+    """What the gateway said of answers that are errors of the app's."""
 
     @property
     def host(self):

@@ -185,6 +185,21 @@ async def test_an_answer_that_cannot_be_used_becomes_one_sentence(reply, words):
     assert words in answer.text
 
 
+@pytest.mark.parametrize(
+    ("reply", "told"),
+    [
+        (b"HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n",
+         ["GET / was answered with the error 500."]),
+        (b"HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n", []),
+        (b"HTTP/1.1 999 Odd\r\nContent-Length: 0\r\n\r\n", 1),
+    ],
+)  # fmt: skip
+async def test_answers_that_are_errors_of_the_app_s_are_told_of(reply, told):
+    async with raw_server(answering(reply)) as port, gateway_to(port) as preview:
+        await ask(preview)
+    assert (preview.told if isinstance(told, list) else len(preview.told)) == told
+
+
 async def test_an_app_that_never_answers_is_given_up():
     app = answering(b"HTTP/1.1 100 Continue\r\n\r\n" * 3 + b"HTTP/1.1 200", then_close=False)
     async with raw_server(app) as port, gateway_to(port, head_s=0.3) as preview:
