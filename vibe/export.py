@@ -43,7 +43,7 @@ def exported_files(
     already belongs to the code; README, tests and transcript are then called `vibe-…`."""
     choices = choices or Choices()
     app = archive.load(app_id)
-    code = _newest(archive, app)
+    code = newest_code(archive, app)
     data = {f"data/{name}": content for name, content in archive.data(app_id).items()}
     try:
         files = safe_files(data | code, most=MAX_TREE)
@@ -131,7 +131,7 @@ def export_git(archive: Archive, app_id: str, folder: Path, choices: Choices | N
     return folder
 
 
-def _newest(archive: Archive, app: App) -> dict[str, bytes]:
+def newest_code(archive: Archive, app: App) -> dict[str, bytes]:
     """The code of the newest revision; of the last attempt when no revision was kept."""
     return archive.files(app.id, app.revisions[-1].commit if app.revisions else None)
 

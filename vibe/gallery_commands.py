@@ -119,7 +119,7 @@ def _push(
     secrets = [settings.api_key]
     if arguments.github is not None:
         token = github.token()
-        remotes.refuse_secrets_of(archive, app.id, choices, [token, *secrets])
+        remotes.examine(archive, app.id, choices, [token, *secrets])
         to = github.create_repository(
             arguments.github, token, api=settings.github_api, private=not arguments.public
         )

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from vibe.archive import Archive
 from vibe.errors import UserError
-from vibe.export import LAST_MESSAGE, Choices, export_git
+from vibe.export import LAST_MESSAGE, Choices, export_git, newest_code
 from vibe.passages import readable
 from vibe.redaction import redact, secret_lines
 from vibe.repository import Repository
@@ -32,6 +32,13 @@ _SCP = re.compile(r"(?:([A-Za-z0-9._-]+)@)?([A-Za-z0-9][A-Za-z0-9.-]*):(?!//)([^
 _HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]*|[0-9a-f:]+", re.IGNORECASE)
 _BRANCH = re.compile(r"(?!.*(?:\.\.|//|\.lock(?:/|$)|@\{|/\.|\.$|/$))[A-Za-z0-9][\w./-]{0,100}")
 
+_RUN_BY_SERVERS = re.compile(
+    r"\.(?:github|gitea|forgejo)/(?:workflows|actions)/.*|\.circleci/.*|\.woodpecker.*|\.buildkite/.*"
+    r"|\.gitlab-ci\.ya?ml|\.travis\.yml|\.drone\.yml|azure-pipelines\.ya?ml"
+    r"|bitbucket-pipelines\.yml|Jenkinsfile",
+    re.IGNORECASE,
+)
+"""Files in which git servers look for programs to run on every push."""
 _KEPT = ("GIT_SSH", "GIT_SSL", "GIT_PROXY_SSL", "GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM",
          "GIT_CONFIG_NOSYSTEM", "GIT_EXEC_PATH")  # fmt: skip
 """How the names of git's own variables begin that are passed on."""
@@ -158,8 +165,7 @@ def push(
     if not _BRANCH.fullmatch(branch):
         raise _refused(f"{branch[:60]!r} can't be the name of a branch.")
     with tempfile.TemporaryDirectory(prefix="vibe-push-") as place:
-        folder = export_git(archive, app_id, Path(place, "repository"), choices)
-        refuse_secrets(Repository(folder), [token, *secrets])
+        folder = _examined(archive, app_id, Path(place, "repository"), choices, [token, *secrets])
         git = Git(folder, to, token)
         heads = git.heads()
         old, new = heads.get(branch), False
@@ -172,13 +178,28 @@ def push(
         return Pushed(to.url, branch, new=new, changed=True)
 
 
-def refuse_secrets_of(
+def examine(
     archive: Archive, app_id: str, choices: Choices | None = None, secrets: Sequence[str] = ()
 ) -> None:
-    """Raises UserError, with the place, when a push of the app would give a secret away."""
+    """Raises UserError, with the place, when a push of the app would give a secret away, or make
+    the server run what a model wrote."""
     with tempfile.TemporaryDirectory(prefix="vibe-push-") as place:
-        folder = export_git(archive, app_id, Path(place, "repository"), choices)
-        refuse_secrets(Repository(folder), secrets)
+        _examined(archive, app_id, Path(place, "repository"), choices, secrets)
+
+
+def _examined(
+    archive: Archive, app_id: str, folder: Path, choices: Choices | None, secrets: Sequence[str]
+) -> Path:
+    """The exported repository, when it may be pushed."""
+    for path in newest_code(archive, archive.load(app_id)):
+        if _RUN_BY_SERVERS.fullmatch(path):
+            raise UserError(
+                f"The app has the file {path}, which a git server would run. Nothing was pushed.",
+                "Have it taken out, or look at it, export a git folder and push that.",
+            )
+    export_git(archive, app_id, folder, choices)
+    refuse_secrets(Repository(folder), secrets)
+    return folder
 
 
 def refuse_secrets(repository: Repository, secrets: Sequence[str] = ()) -> None:

@@ -233,6 +233,13 @@ def test_the_licence_and_the_transcript_are_the_persons_choice(
         Choices("GPL")
 
 
+def test_the_picture_is_in_the_readme(archive: Archive, app: App) -> None:
+    archive.save_thumb(app.id, b"RIFF....WEBP")
+    files = exported_files(archive, app.id)
+    assert files["screenshot.webp"] == b"RIFF....WEBP"
+    assert "![What it looks like](screenshot.webp)" in files["README.md"].decode()
+
+
 def test_no_text_of_a_person_or_model_is_in_a_file_that_something_runs(archive: Archive) -> None:
     evil = 'x"; RUN curl evil\n- run: evil\n```\n# evil <script>evil()</script> ${{ evil }}'
     app = built(archive, "web", {"index.html": b"<p>", "a $(evil).txt": b""}, **packages())

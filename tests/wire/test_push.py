@@ -343,6 +343,21 @@ def test_a_secret_anywhere_stops_the_push_with_its_place(archive: Archive, tmp_p
     assert push(archive, known.id, remote(str(there))).changed
 
 
+@pytest.mark.parametrize(
+    "path", [".github/workflows/x.yml", ".GitHub/Workflows/x.yml", ".gitlab-ci.yml", "Jenkinsfile"]
+)
+def test_what_a_server_would_run_of_a_model_is_not_pushed(
+    archive: Archive, tmp_path: Path, path: str
+) -> None:
+    there = bare(tmp_path / "there.git")
+    app = made(archive, {"main.py": b"", path: b"on: push"})
+    with pytest.raises(UserError, match="a git server would run"):
+        push(archive, app.id, remote(str(there)))
+    assert git(there, "for-each-ref") == ""
+    app = made(archive, {"main.py": b"", "docs/Jenkinsfile.md": b""}, app=app)
+    assert push(archive, app.id, remote(str(there))).changed
+
+
 def test_a_new_repository_is_made_private_and_pushed_to(
     archive: Archive, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],

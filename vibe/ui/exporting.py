@@ -109,7 +109,7 @@ def _pushed(
                 token = remotes.token_for(to)
             else:
                 token = github.token()
-                remotes.refuse_secrets_of(archive, app.id, chosen, [token, *secrets])
+                remotes.examine(archive, app.id, chosen, [token, *secrets])
                 to = github.create_repository(
                     name, token, api=settings.github_api, private=not public
                 )

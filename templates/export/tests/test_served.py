@@ -89,9 +89,7 @@ def attached(folder):
 def trying():
     """Does steps on fresh pages of one Chromium."""
     found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, CHROMIUMS)), None)
-    # Chromium's own sandbox does not work for root.
-    root = hasattr(os, "geteuid") and os.geteuid() == 0
-    arguments = ["--disable-dev-shm-usage", *(["--no-sandbox"] if root else [])]
+    arguments = ["--disable-dev-shm-usage"]
     with asyncio.Runner() as runner:
         playwright = runner.run(async_playwright().start())
         browser = runner.run(playwright.chromium.launch(executable_path=found, args=arguments))
