@@ -6,6 +6,7 @@ from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from math import ceil
 
 from vibe.app import App
 from vibe.archive import Archive
@@ -27,9 +28,9 @@ def expires(app: App, days: int) -> datetime | None:
 
 
 def days_left(app: App, days: int, at: datetime) -> int | None:
-    """Whole days until the app expires, 0 for the last one; None: it never does."""
+    """Days until the app expires, a begun one counted whole, 0 when it is due; None: never."""
     end = expires(app, days)
-    return None if end is None else max(0, (end - at).days)
+    return None if end is None else max(0, ceil((end - at) / timedelta(days=1)))
 
 
 def expire(

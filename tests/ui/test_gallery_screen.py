@@ -112,7 +112,7 @@ def test_a_card_says_when_its_app_goes_and_keeps_it_in_a_click(
     soon = (datetime.now(UTC) - timedelta(days=28, hours=1)).isoformat()
     vibe.archive.save(replace(app, used=soon))
     page = screen("gallery")
-    assert "Gone in 1 day unless kept" in texts(page)
+    assert "Gone in 2 days unless kept" in texts(page)
     page.button(key=f"keep-{app.id}").click().run()
     assert "Gone" not in texts(page)
     assert vibe.archive.load(app.id).keep
@@ -152,7 +152,7 @@ def test_the_trash_says_what_expired_and_when_it_will_be_deleted(
     page = screen("gallery")
     page.toggle(key="trash").set_value(True).run()
     assert "unused for 30 days, expired just now" in texts(page)
-    assert "deleted in 6 days" in texts(page)
+    assert "deleted in 7 days" in texts(page)
 
 
 def test_run_again_opens_the_app(vibe: Bridge, screen: Screen) -> None:

@@ -44,7 +44,7 @@ class Page:
 
 def asked(query: str, sort: str, models: Collection[str]) -> Wanted:
     """Draws the filters; what is looked for. The same words as the archive's, or nothing."""
-    with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         kinds = st.pills("Kind", kind_names(), selection_mode="multi", key="kinds",
                          bind="query-params", format_func=kind_title,
                          label_visibility="collapsed", width="content")  # fmt: skip
@@ -55,7 +55,7 @@ def asked(query: str, sort: str, models: Collection[str]) -> Wanted:
         if len(models) > 1:
             chosen = st.selectbox("Model", list(models), index=None, key="model",
                                   placeholder="Any model", label_visibility="collapsed",
-                                  format_func=plain, width=200)  # fmt: skip
+                                  format_func=plain, width=140)  # fmt: skip
         kept = st.toggle("Kept", key="kept", bind="query-params", help="Only apps you keep.")
     return Wanted(
         words=query.strip(),

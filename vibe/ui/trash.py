@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from math import ceil
 
 import streamlit as st
 
@@ -48,7 +49,7 @@ def _why(bridge: Bridge, app: App) -> str:
     why = f"unused for {bridge.settings.expiry_days} days, expired" if app.expires else "discarded"
     words = f"{why} {age(when)}"
     if when and (days := bridge.settings.trash_days):
-        left = (moment(when) + timedelta(days=days) - datetime.now(UTC)).days
+        left = ceil((moment(when) + timedelta(days=days) - datetime.now(UTC)) / timedelta(days=1))
         words += f" · deleted {days_in_words(max(0, left))}"
     return words
 
