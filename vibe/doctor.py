@@ -26,7 +26,7 @@ from vibe.errors import VibeError
 from vibe.sandbox import advisories, builder, owners
 from vibe.sandbox.daemon import refusal, remedy_for, this_machine
 from vibe.sandbox.engine import Engine
-from vibe.sandbox.images import IMAGES, LABEL_IMAGE, recipe
+from vibe.sandbox.images import IMAGES, LABEL_IMAGE, ImageName, recipe
 from vibe.sandbox.policy import LABEL
 from vibe.settings import Settings
 
@@ -139,7 +139,7 @@ def _known_holes(parts: dict[str, str]) -> Finding:
     )
 
 
-def _image(client: docker.DockerClient, name: Literal["python", "browser"]) -> Finding:
+def _image(client: docker.DockerClient, name: ImageName) -> Finding:
     wanted = recipe(name)
     if builder.present(client, wanted):
         return Finding(f"{name} image", "ok", f"{wanted.tag} is built.")

@@ -5,7 +5,8 @@
     │   └── NoSuchApp
     ├── ModelFault    the model's reply is at fault: the message goes back to the model
     └── EngineFault   the sandbox or the machine is at fault: stop, tell, keep everything
-        └── BoxLost   this one box is gone; another may be started
+        ├── BoxLost   this one box is gone; another may be started
+        └── NoPackages  packages can't be had; the program may do without
 
 Each is caught once, at the boundary that can act on it. Anything else is a bug and propagates.
 """
@@ -44,3 +45,15 @@ class EngineFault(VibeError):
 
 class BoxLost(EngineFault):
     """A box ended, or its pipe broke, before it answered."""
+
+
+class NoPackages(EngineFault):
+    """Packages can't be had; `blamed` are the names that another try should do without, empty when
+    the network or the machine is to blame and not the names."""
+
+    def __init__(
+        self, message: str, fix: str = "", *, blamed: tuple[str, ...] = (), evidence: str = ""
+    ) -> None:
+        super().__init__(message, fix)
+        self.blamed = blamed
+        self.evidence = evidence

@@ -35,9 +35,11 @@ async def open_studio(settings: Settings) -> AsyncIterator[Studio]:
 async def open_engine(settings: Settings) -> tuple[Engine | None, EngineFault | None]:
     """The engine there is, or why there is none."""
     from vibe.sandbox.docker import DockerEngine
+    from vibe.sandbox.packages import PackageSource
 
     try:
-        return await DockerEngine.open(gallery=settings.gallery), None
+        source = PackageSource(settings.packages)
+        return await DockerEngine.open(gallery=settings.gallery, source=source), None
     except EngineFault as fault:
         return None, fault
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
+from datetime import date
 from fnmatch import fnmatch
 from math import isfinite
 from pathlib import Path
@@ -73,6 +74,28 @@ PICTURES = (
 
 
 @dataclass(frozen=True, slots=True)
+class PackageRules:
+    """Which packages an app may have beside the image's own (docs/packages.md)."""
+
+    minimum_age_days: int = 7
+    """Releases younger than this are not used; most bad ones are found within days."""
+    latest: str = ""
+    """A date (2026-11-30): nothing released after it is used; empty for today."""
+    count: int = 60
+    """Packages in a lock, dependencies included."""
+    asked: int = 30
+    """Names that an app may ask for."""
+    bytes: int = 300_000_000
+    """What a lock's wheels may weigh; installed they may take four times that."""
+    store_bytes: int = 5_000_000_000
+    """What all installed packages may take on disk before the least recently used go."""
+    denied: tuple[str, ...] = ()
+    """Names that are never installed, beside those of sandboxes/packages.yaml."""
+    allowed: tuple[str, ...] = ()
+    """Names that need no question, beside those of sandboxes/packages.yaml."""
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Everything a person can set. Environment variables beat the settings file."""
 
@@ -110,6 +133,7 @@ class Settings:
     github_api: str = "https://api.github.com"
     """VIBE_GITHUB_API: where new repositories are made; a company's server has its own."""
     limits: Limits = field(default_factory=Limits)
+    packages: PackageRules = field(default_factory=PackageRules)
 
     def takes_pictures(self, model: str) -> bool:
         """Whether the model of that name is shown attached pictures."""
@@ -174,6 +198,14 @@ def from_file(path: Path) -> dict[str, Any]:
     return data
 
 
+def _package_rules(data: Mapping[str, Any]) -> PackageRules:
+    lists = {name: tuple(map(str, data[name])) for name in ("denied", "allowed") if name in data}
+    rules = replace(PackageRules(), **{**data, **lists, "latest": str(data.get("latest", ""))})
+    if rules.latest:
+        date.fromisoformat(rules.latest)
+    return rules
+
+
 def checked(values: dict[str, Any]) -> Settings:
     """The settings with these values. Raises UserError naming one that can't be used."""
     try:
@@ -188,6 +220,8 @@ def checked(values: dict[str, Any]) -> Settings:
             values["pictures"] = tuple(str(name) for name in values["pictures"])
         if "limits" in values:
             values["limits"] = _limits(values["limits"])
+        if "packages" in values:
+            values["packages"] = _package_rules(values["packages"])
         for model, prices in values.get("prices", {}).items():
             if not {"prompt", "completion"} == set(prices):
                 raise ValueError("a price has `prompt` and `completion`, for a million tokens")

@@ -74,7 +74,7 @@ def ensure_engine(report: Report) -> None:
 
 
 def ensure_images(report: Report) -> None:
-    """Returns once both images of the present recipes exist; builds those that don't.
+    """Returns once the images of the present recipes exist; builds those that don't.
 
     Raises EngineFault with the failing step, its last lines and what to do."""
     with contextlib.closing(docker.from_env(timeout=builder.QUIET_S)) as client:

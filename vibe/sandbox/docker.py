@@ -11,17 +11,20 @@ import re
 import socket
 import time
 import uuid
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
 from vibe.errors import EngineFault
-from vibe.sandbox import fitness, owners, policy
+from vibe.sandbox import fetching_policy, fitness, owners, policy
 from vibe.sandbox.box import PipeBox
 from vibe.sandbox.docker_client import Busy, DockerClient, Gone
 from vibe.sandbox.engine import Box, BoxSpec, Posture
 from vibe.sandbox.frames import Demultiplexer
-from vibe.sandbox.images import IMAGES, LABEL_IMAGE, LABEL_RECIPE, Recipe, recipe
+from vibe.sandbox.images import LABEL_IMAGE, LABEL_RECIPE, Recipe, recipe
+from vibe.sandbox.index_environment import IndexEnvironment
 from vibe.sandbox.link import Link
+from vibe.sandbox.packages import DockerPackages, PackageSource
 from vibe.settings import SANDBOXES
 
 REMOVAL_S = 5.0
@@ -42,10 +45,16 @@ class DockerEngine:
     name = "docker"
 
     def __init__(
-        self, client: DockerClient, gallery: Path, owner: owners.Owner, gvisor: bool | None
+        self,
+        client: DockerClient,
+        gallery: Path,
+        owner: owners.Owner,
+        gvisor: bool | None,
+        source: PackageSource,
     ) -> None:
         self._client, self._gallery, self._owner = client, gallery, owner
         self._policy = policy.load(SANDBOXES / "policy.yaml")
+        self.packages = DockerPackages(client, self._fetcher, source)
         self._label = owners.gallery_label(gallery)
         self._starts = asyncio.Semaphore(STARTS)
         self._boxes: dict[str, PipeBox] = {}
@@ -58,15 +67,23 @@ class DockerEngine:
 
     @classmethod
     async def open(
-        cls, *, gallery: Path, owner: str | None = None, gvisor: bool | None = None
+        cls,
+        *,
+        gallery: Path,
+        owner: str | None = None,
+        gvisor: bool | None = None,
+        source: PackageSource | None = None,
     ) -> DockerEngine:
         """Boxes run under gVisor when the daemon has it and it passes its test; `gvisor` True
-        insists on it, False never uses it.
+        insists on it, False never uses it. Packages come from `source`, by default as the
+        environment says.
 
         Raises EngineFault, with a fix, when no usable Docker daemon answers."""
         client = await DockerClient.open()
         try:
-            return cls(client, gallery, owners.Owner(gallery, owner), gvisor)
+            return cls(
+                client, gallery, owners.Owner(gallery, owner), gvisor, source or PackageSource()
+            )
         except BaseException:
             client.close()
             raise
@@ -166,7 +183,10 @@ class DockerEngine:
 
     async def _launched(self, spec: BoxSpec, runtime: str) -> PipeBox:
         # a start under way can't be taken back from Docker: cancelled, it is finished and removed
-        task = asyncio.create_task(self._start(spec, runtime))
+        return await self._sheltered(self._start(spec, runtime))
+
+    async def _sheltered(self, start: Coroutine[Any, Any, PipeBox]) -> PipeBox:
+        task = asyncio.create_task(start)
         self._pending.add(task)
         task.add_done_callback(self._pending.discard)
         try:
@@ -182,24 +202,28 @@ class DockerEngine:
     async def _start(self, spec: BoxSpec, runtime: str) -> PipeBox:
         if self._closed:
             raise EngineFault("The engine is closed.")
-        if spec.image not in IMAGES:
+        if spec.image not in self._policy.images:
             raise EngineFault(f"There is no {ascii(spec.image)[:50]} image for boxes.")
         if not (math.isfinite(spec.lifetime_s) and 0 < spec.lifetime_s <= LONGEST_S):
             raise EngineFault(f"A box can't live for {spec.lifetime_s} s.")
+        image = spec.image_id or await self._image(recipe(spec.image))
+        wanted = policy.settings(
+            self._policy,
+            spec.image,
+            image,
+            self._labels(spec.app, spec.lifetime_s),
+            cpus=float(self._client.info.get("NCPU", 1)),
+            runtime=runtime,
+            packages=spec.packages,
+        )
+        policy.refuse(wanted)
+        if spec.packages:
+            await self.packages.used(spec.packages)
+        return await self._launch(wanted, spec.lifetime_s)
+
+    async def _launch(self, wanted: dict[str, Any], lifetime_s: float) -> PipeBox:
+        """A started box of settings that nobody refused."""
         async with self._starts:
-            image = await self._image(recipe(spec.image))
-            deadline = int(time.time() + spec.lifetime_s + 5)
-            app = re.sub(r"[^A-Za-z0-9._-]", "-", spec.app)[:100]
-            labels = policy.Labels(self._label, self._owner.name, app, deadline)
-            wanted = policy.settings(
-                self._policy,
-                spec.image,
-                image,
-                labels,
-                cpus=float(self._client.info.get("NCPU", 1)),
-                runtime=runtime,
-            )
-            policy.refuse(wanted)
             name = f"vibe-{uuid.uuid4().hex}"
             began = int(time.time()) - 1
             try:
@@ -208,7 +232,7 @@ class DockerEngine:
                 )
                 pipe = await DockerPipe.open(await self._client.call(self._attach, created["Id"]))
                 await self._client.call(self._client.api.start, created["Id"])
-                link = await Link.start(pipe, lifetime_s=spec.lifetime_s)
+                link = await Link.start(pipe, lifetime_s=lifetime_s)
             except BaseException:
                 with contextlib.suppress(EngineFault):
                     await self._remove(name)
@@ -218,13 +242,34 @@ class DockerEngine:
                 link,
                 id=identity,
                 engine=self.name,
-                image=image,
-                lifetime_s=spec.lifetime_s,
+                image=str(wanted["Image"]),
+                lifetime_s=lifetime_s,
                 memory=MemoryEvidence(self, identity, began),
                 remove=functools.partial(self._forget, identity),
             )
             self._boxes[identity] = box
             return box
+
+    def _labels(self, app: str, lifetime_s: float) -> policy.Labels:
+        plain = re.sub(r"[^A-Za-z0-9._-]", "-", app)[:100]
+        deadline = int(time.time() + lifetime_s + 5)
+        return policy.Labels(self._label, self._owner.name, plain, deadline)
+
+    async def _fetcher(self, environment: IndexEnvironment, volume: str, lifetime_s: float) -> Box:
+        """A box with network that fetches packages, into `volume` or (empty) into the cache."""
+        if self._closed:
+            raise EngineFault("The engine is closed.")
+        wanted = fetching_policy.settings(
+            await self._image(recipe("packages")),
+            self._labels("packages", lifetime_s),
+            cpus=float(self._client.info.get("NCPU", 1)),
+            seccomp=self._policy.seccomp,
+            volume=volume,
+            wheels=environment.folder,
+            host=environment.loopback,
+        )
+        fetching_policy.refuse(wanted, environment.folder)
+        return await self._sheltered(self._launch(wanted, lifetime_s))
 
     async def _image(self, wanted: Recipe) -> str:
         """The id of the image of this very recipe; one of an older recipe isn't taken for it."""

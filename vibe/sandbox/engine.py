@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from vibe.sandbox.lock import Lock
+
 How = Literal["ok", "error", "timeout", "memory", "output", "killed"]
 """How a command ended, decided on the host and never from the program's words:
 `ok` exit 0 · `error` any other exit or signal · `timeout` ran past its wall time ·
@@ -23,6 +25,10 @@ class BoxSpec:
     """Id of the app it runs, for labels."""
     lifetime_s: float = 3600.0
     """Hard deadline: the box removes itself then, whatever Vibe does."""
+    packages: str = ""
+    """Key of the lock whose installed packages the program can import; empty for none."""
+    image_id: str = ""
+    """Id of the very image to use; empty for the newest of that name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,10 +125,30 @@ class Box(Protocol):
         """Ends and removes the box, ≤ 1 s; safe to call twice, and after the box died."""
 
 
+Progress = Callable[[str, str, int, int], None]
+"""Told of each package that is there: its name, its version, how many are, of how many."""
+
+
+class Packages(Protocol):
+    """Turns package names into something that boxes can have: resolve, then install."""
+
+    async def resolve(self, names: Sequence[str]) -> Lock:
+        """The exact packages that the names need beside the image's own; nothing is installed.
+        Raises NoPackages."""
+
+    async def install(self, lock: Lock, told: Progress) -> Lock:
+        """Returns once boxes can have `BoxSpec(packages=lock.key)`; the lock with its modules.
+        Raises NoPackages."""
+
+
 class Engine(Protocol):
     """Starts boxes. Made by `await Engine.open(...)`, ended by `close`."""
 
     name: str
+
+    @property
+    def packages(self) -> Packages | None:
+        """None when boxes of this engine can have no more than the image's own packages."""
 
     async def probe(self) -> Posture:
         """Whether boxes can be started, and how well they isolate; never raises."""

@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from packaging.markers import Marker
+
 from vibe.settings import SANDBOXES
 
-ImageName = Literal["python", "browser"]
-IMAGES: tuple[ImageName, ...] = ("python", "browser")
+ImageName = Literal["python", "browser", "packages"]
+IMAGES: tuple[ImageName, ...] = ("python", "browser", "packages")
 
 LABEL_IMAGE = "vibe.image"
-"""On every image of ours: `python` or `browser`."""
+"""On every image of ours: `python`, `browser` or `packages`."""
 LABEL_RECIPE = "vibe.recipe"
 """On every image of ours: the digest of the recipe it was built from."""
 
@@ -22,6 +24,7 @@ BASE_SCRIPT = "debian-base.sh"
 _COPIED = {
     "python": ("install.sh", "uv-requirements.txt", "python-requirements.txt"),
     "browser": ("debian.sh", "install.sh", "uv-requirements.txt", "browser-requirements.txt"),
+    "packages": ("uv.sh", "uv-requirements.txt"),
 }
 
 
@@ -73,7 +76,20 @@ def _digest(paths: list[Path]) -> str:
     return total.hexdigest()
 
 
-def packages() -> dict[str, str]:
-    """Name and version of every Python package in the `python` image, from its lock."""
+def packages(python: str = "") -> dict[str, str]:
+    """Name and version of every Python package in the `python` image, from its lock; `python`
+    (e.g. 3.11) chooses where versions differ between Pythons."""
+    found: dict[str, str] = {}
+    for line in constraints():
+        pin, _, marker = line.partition(" ; ")
+        name, _, version = pin.partition("==")
+        full = {"python_version": python, "python_full_version": f"{python}.99"}
+        if name not in found or not python or Marker(marker).evaluate(full):
+            found[name] = version
+    return found
+
+
+def constraints() -> list[str]:
+    """The `python` image's lock without its hashes: `name==version`, some with a marker."""
     lock = (SANDBOXES / "python-requirements.txt").read_text("utf-8")
-    return dict(re.findall(r"^([a-z0-9][a-z0-9._-]*)==(\S+)", lock, re.M))
+    return re.findall(r"^([a-z0-9][a-z0-9._-]*==[^\\\n]+?)[ \\]*$", lock, re.M)

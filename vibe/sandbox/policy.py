@@ -23,6 +23,8 @@ MIB = 1 << 20
 USER = "10001:10001"
 COMMAND = ("python", "-I", "-S", "-B", "-u", "-c", BOOTSTRAP)
 LABEL = "vibe"
+PACKAGES = "/packages"
+"""Where a box has its app's packages, if it has any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,14 +78,30 @@ def load(path: Path) -> Policy:
 
 
 def settings(
-    policy: Policy, name: str, image: str, labels: Labels, *, cpus: float, runtime: str = ""
+    policy: Policy,
+    name: str,
+    image: str,
+    labels: Labels,
+    *,
+    cpus: float,
+    runtime: str = "",
+    packages: str = "",
 ) -> dict[str, Any]:
     """The body of the engine's create request (API 1.41) for a box of the image `name`.
 
     `image` is the image's id (sha256:…), `cpus` how many the machine has, `runtime` `runsc` for
-    gVisor or "" for the daemon's own.
+    gVisor or "" for the daemon's own, `packages` the key of the lock whose volume it has,
+    read-only, or "" for none.
     """
     allowance = policy.images[name]
+    env = {**policy.env, **({"PYTHONPATH": PACKAGES} if packages else {})}
+    volume = {
+        "Type": "volume",
+        "Source": f"vibe-packages-{packages}",
+        "Target": PACKAGES,
+        "ReadOnly": True,
+        "VolumeOptions": {"NoCopy": True},
+    }
     owner = "uid=10001,gid=10001,mode=0755"
     return {
         "Image": image,
@@ -91,7 +109,7 @@ def settings(
         "Entrypoint": [],
         "User": USER,
         "WorkingDir": "/work",
-        "Env": [f"{key}={value}" for key, value in sorted(policy.env.items())],
+        "Env": [f"{key}={value}" for key, value in sorted(env.items())],
         "Labels": {
             LABEL: "1",
             "vibe.gallery": labels.gallery,
@@ -108,6 +126,7 @@ def settings(
         "NetworkDisabled": True,
         "HostConfig": {
             "NetworkMode": "none",
+            "Mounts": [volume] if packages else [],
             "CapDrop": ["ALL"],
             "SecurityOpt": ["no-new-privileges:true", f"seccomp={policy.seccomp}"],
             "ReadonlyRootfs": True,
@@ -153,9 +172,9 @@ _TMPFS = {
 _ENV = re.compile(
     r"PATH=/usr/local/bin:/usr/bin:/bin|HOME=/tmp/[a-z]+|LANG=C\.UTF-8|MPLBACKEND=Agg"
     r"|(MPLCONFIGDIR|XDG_CACHE_HOME|XDG_CONFIG_HOME)=/tmp(/[a-z]+)+"
-    r"|(PYTHONDONTWRITEBYTECODE|PYTHONUNBUFFERED)=1"
+    r"|(PYTHONDONTWRITEBYTECODE|PYTHONUNBUFFERED)=1|PYTHONPATH=/packages"
 )
-_BOX: Mapping[str, Any] = {
+BOX: Mapping[str, Any] = {
     "Image": re.compile(r"sha256:[0-9a-f]{64}"),
     "Cmd": ["python", "-I", "-S", "-B", "-u", "-c", BOOTSTRAP],
     "Entrypoint": [],
@@ -178,8 +197,17 @@ _BOX: Mapping[str, Any] = {
     "NetworkDisabled": True,
 }
 _ANY = range(1 << 40)
-_HOST: Mapping[str, Any] = {
+HOST: Mapping[str, Any] = {
     "NetworkMode": "none",
+    # by target: none has to be there, and no other may
+    "Mounts": {
+        "/packages": {
+            "Type": "volume",
+            "Source": re.compile(r"vibe-packages-[0-9a-f]{64}"),
+            "ReadOnly": True,
+            "VolumeOptions": {"NoCopy": True},
+        }
+    },
     "CapDrop": ["ALL"],
     "ReadonlyRootfs": True,
     "Tmpfs": _TMPFS,
@@ -204,12 +232,16 @@ _HOST: Mapping[str, Any] = {
 }
 
 
-def refuse(wanted: Mapping[str, Any]) -> None:
-    """Raises EngineFault unless the settings have every key of the list, no other, and only
-    values the list allows."""
+def refuse(
+    wanted: Mapping[str, Any],
+    box_list: Mapping[str, Any] = BOX,
+    host_list: Mapping[str, Any] = HOST,
+) -> None:
+    """Raises EngineFault unless the settings have every key of the lists, no other, and only
+    values the lists allow."""
     given = dict(wanted)
     host = given.pop("HostConfig", None)
-    wrong = _differs(given, _BOX, "") or _host(host)
+    wrong = _differs(given, box_list, "") or _host(host, host_list)
     if wrong:
         raise EngineFault(
             f"These box settings are not allowed: {wrong}.",
@@ -217,11 +249,13 @@ def refuse(wanted: Mapping[str, Any]) -> None:
         )
 
 
-def _host(given: Any) -> str:
+def _host(given: Any, host_list: Mapping[str, Any]) -> str:
     """What of the host's part isn't allowed; "" when all is."""
     if not isinstance(given, dict):
         return "HostConfig"
-    rest = dict(given)
+    rest, allowed = dict(given), dict(host_list)
+    if wrong := _mounts(rest.pop("Mounts", None), allowed.pop("Mounts")):
+        return wrong
     options = rest.pop("SecurityOpt", None)
     if wrong := _options(options):
         return f"SecurityOpt ({wrong})"
@@ -237,8 +271,20 @@ def _host(given: Any) -> str:
     # of two with one name the engine may take either
     if len(rest["Ulimits"]) != len(limits):
         return "Ulimits"
-    wrong = _differs(rest, _HOST, "")
+    wrong = _differs(rest, allowed, "")
     return wrong or ("MemorySwap" if rest["Memory"] != rest["MemorySwap"] else "")
+
+
+def _mounts(given: Any, allowed: Mapping[str, Any]) -> str:
+    """`Mounts` unless each mount is one of the allowed, and each target is used once."""
+    if not isinstance(given, list) or not all(isinstance(mount, dict) for mount in given):
+        return "Mounts"
+    targets = [str(mount.get("Target")) for mount in given]
+    fitting = len(set(targets)) == len(targets) and all(
+        target in allowed and not _differs(mount, {"Target": target, **allowed[target]}, "?")
+        for target, mount in zip(targets, given, strict=True)
+    )
+    return "" if fitting else "Mounts"
 
 
 def _options(given: Any) -> str:

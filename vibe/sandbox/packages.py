@@ -1,0 +1,332 @@
+"""Packages for apps on Docker: from names to a lock, from a lock to a volume that boxes mount."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any, Literal
+
+import platformdirs
+
+from vibe.durable import write_whole
+from vibe.errors import EngineFault, NoPackages, UserError
+from vibe.sandbox import fetching_policy, images, lock, volumes
+from vibe.sandbox.docker_client import Busy, DockerClient, Gone
+from vibe.sandbox.engine import Box, Progress
+from vibe.sandbox.index_environment import BUNDLE, IndexEnvironment, index_environment
+from vibe.sandbox.lock import Lock
+from vibe.sandbox.package_faults import DISK, fault, is_network
+from vibe.settings import SANDBOXES, PackageRules
+
+RESOLVE_S, INSTALL_S = 90.0, 600.0
+"""How long uv may take; a company's index can be slow."""
+FRESH_S = 24 * 3600.0
+"""How long the same names give the same lock without asking the index again."""
+UNPACKED = 4
+"""How many times their wheels' weight packages may have on disk."""
+RESERVE = 500_000_000
+"""Bytes that an installation leaves free on the disk."""
+
+Fetcher = Callable[[IndexEnvironment, str, float], Awaitable[Box]]
+"""A box with network for so many seconds, with a volume to fill, or none."""
+
+
+@dataclass(frozen=True, slots=True)
+class PackageSource:
+    """Where packages come from and what may be installed."""
+
+    rules: PackageRules = field(default_factory=PackageRules)
+    environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    cache: Path = field(default_factory=lambda: platformdirs.user_cache_path("vibe") / "packages")
+    """Remembers which lock a set of names gave, and when each volume was last used."""
+
+
+class DockerPackages:
+    """`engine.Packages` of a Docker engine; volumes are shared by all galleries on a machine."""
+
+    def __init__(self, client: DockerClient, fetcher: Fetcher, source: PackageSource) -> None:
+        self._client, self._fetcher, self._source = client, fetcher, source
+
+    @property
+    def rules(self) -> PackageRules:
+        return self._source.rules
+
+    async def resolve(self, names: Sequence[str]) -> Lock:
+        """The exact packages that canonical `names` need beside the image's own. Raises NoPackages
+        when there is no such set, it is too large, or the index can't be asked."""
+        environment = index_environment(self._source.environ)
+        memory = self._memory(names, environment)
+        remembered = _remembered(memory)
+        if remembered is not None and time.time() - memory.stat().st_mtime < FRESH_S:
+            return remembered
+        try:
+            found = await self._resolved(names, environment)
+        except NoPackages as error:
+            if remembered is None or not is_network(error):
+                raise
+            return remembered
+        self._within_rules(found)
+        await asyncio.to_thread(_remember, memory, found)
+        return found
+
+    async def install(self, lock: Lock, told: Progress) -> Lock:
+        """Returns once the lock's volume is whole; the lock with its modules. What fails or is
+        cancelled leaves no volume behind. Raises NoPackages."""
+        whole = await volumes.find(self._client, lock.key)
+        if whole is None:
+            async with self._alone(lock.key):
+                whole = await volumes.find(self._client, lock.key)
+                if whole is None:
+                    modules = await self._filled(lock, told)
+                    await self._trim()
+                    return replace(lock, modules=modules)
+        return replace(lock, modules=whole.modules)
+
+    async def used(self, key: str) -> None:
+        """Notes that a box is about to have this volume. Raises EngineFault when it isn't whole:
+        Docker would make an empty one in its place."""
+        if await volumes.find(self._client, key) is None:
+            raise EngineFault("The app's packages are not installed.", "Run the app again.")
+        with contextlib.suppress(OSError):
+            mark = self._source.cache / "used" / key
+            mark.parent.mkdir(parents=True, exist_ok=True)
+            mark.touch()
+
+    async def _resolved(self, names: Sequence[str], environment: IndexEnvironment) -> Lock:
+        present = images.packages()
+        until = _until(self.rules)
+        task: dict[str, Any] = {
+            "task": "resolve",
+            "names": list(names),
+            "present": images.constraints(),
+            "until": until,
+        }
+        box = await self._fetcher(environment, "", RESOLVE_S + 60)
+        try:
+            answer = await _told(box, environment, task, RESOLVE_S)
+            if answer["code"] and environment.own and "upload" in str(answer["said"]):
+                # an index of the company's own that gives no dates: its age rule is the company's
+                answer = await _told(box, environment, task | {"until": ""}, RESOLVE_S)
+            if answer["code"] and is_network(fault(str(answer["said"]), names)):
+                first = answer
+                answer = await _told(box, environment, task | {"offline": True}, RESOLVE_S)
+                answer = first if answer["code"] else answer
+        finally:
+            await box.stop()
+        if answer["code"]:
+            raise fault(str(answer["said"]), names)
+        return lock.from_pylock(
+            str(answer["pylock"]),
+            asked=names,
+            python=str(answer["python"]),
+            machine=str(answer["machine"]),
+            present=present,
+        )
+
+    def _within_rules(self, found: Lock) -> None:
+        """Raises NoPackages for a set that is too large, or has a denied package in it."""
+        rules = self.rules
+        if denied := sorted({pin.name for pin in found.pins} & set(rules.denied)):
+            raise NoPackages(
+                f"{denied[0]} is not allowed here, and these packages need it.", blamed=found.asked
+            )
+        if len(found.pins) > rules.count:
+            raise NoPackages(
+                f"These are {len(found.pins)} packages with all that they need; {rules.count} are "
+                "the most.",
+                blamed=found.asked,
+            )
+        if found.bytes > rules.bytes:
+            heavy = sorted(found.pins, key=lambda pin: -pin.size)[:3]
+            shown = ", ".join(f"{pin.name} {pin.size / 1e6:,.0f} MB" for pin in heavy)
+            raise NoPackages(
+                f"These packages weigh {found.bytes / 1e6:,.0f} MB, and {rules.bytes / 1e6:,.0f} "
+                f"MB are the most ({shown}).",
+                blamed=found.asked,
+            )
+
+    async def _filled(self, wanted: Lock, told: Progress) -> tuple[str, ...]:
+        """Makes, fills and seals the volume; returns its modules."""
+        environment = index_environment(self._source.environ)
+        try:
+            name = await volumes.make(self._client, wanted.key)
+            task = {
+                "task": "install",
+                "lock": wanted.text,
+                "most": UNPACKED * max(self.rules.bytes, wanted.bytes),
+                "reserve": RESERVE,
+            }
+            box = await self._fetcher(environment, name, INSTALL_S + 60)
+            try:
+                answer = await self._installed(box, environment, wanted, task, told)
+            finally:
+                await box.stop()
+            modules = tuple(str(module) for module in answer["modules"])[:500]
+            await volumes.seal(self._client, wanted.key, int(answer["bytes"]), modules)
+        except BaseException:
+            await asyncio.shield(self._dropped(wanted.key))
+            raise
+        return modules
+
+    async def _installed(
+        self,
+        box: Box,
+        environment: IndexEnvironment,
+        wanted: Lock,
+        task: Mapping[str, Any],
+        told: Progress,
+    ) -> dict[str, Any]:
+        versions = wanted.versions
+        seen: set[str] = set()
+
+        def heard(said: Mapping[str, Any]) -> None:
+            got = said.get("got")
+            if isinstance(got, list) and got:
+                name = str(got[0]).lower().replace("_", "-").replace(".", "-")
+                if name in versions and name not in seen:
+                    seen.add(name)
+                    told(name, versions[name], len(seen), len(versions))
+
+        answer = await _told(box, environment, task, INSTALL_S, heard)
+        if answer["code"] and not answer.get("stopped"):
+            wrong = fault(str(answer["said"]), wanted.asked)
+            if is_network(wrong):
+                again = await _told(box, environment, {**task, "offline": True}, INSTALL_S, heard)
+                answer = again if not again["code"] else answer
+        match answer.get("stopped"):
+            case "size":
+                raise NoPackages(
+                    "Unpacked, these packages are far larger than they said; they were stopped.",
+                    blamed=wanted.asked,
+                )
+            case "disk":
+                raise NoPackages("The disk is nearly full, so nothing was installed.", DISK)
+        if answer["code"]:
+            raise fault(str(answer["said"]), wanted.asked)
+        return answer
+
+    async def _dropped(self, key: str) -> None:
+        """Removes a half-filled volume; Docker may need a moment to let go of its box."""
+        for _ in range(20):
+            try:
+                await volumes.remove(self._client, key)
+                return
+            except Busy:
+                await asyncio.sleep(0.1)
+            except EngineFault:
+                return
+
+    async def _trim(self) -> None:
+        """Keeps the volumes, and uv's own cache, within the bytes they may have together."""
+        used = {path.name: path.stat().st_mtime for path in (self._source.cache / "used").glob("*")}
+        with contextlib.suppress(EngineFault):
+            await volumes.trim(self._client, self.rules.store_bytes, used)
+            usage = await self._client.call(self._client.api.df)
+            cache = [
+                volume
+                for volume in usage.get("Volumes") or []
+                if volume["Name"] == fetching_policy.CACHE_VOLUME
+            ]
+            if cache and cache[0].get("UsageData", {}).get("Size", 0) > self.rules.store_bytes:
+                with contextlib.suppress(Busy, Gone):
+                    await self._client.call(
+                        self._client.api.remove_volume, fetching_policy.CACHE_VOLUME
+                    )
+
+    def _memory(self, names: Sequence[str], environment: IndexEnvironment) -> Path:
+        """The file that remembers what these names gave under these circumstances."""
+        told: list[Any] = [sorted(names), images.constraints(), environment.mark]
+        told += [self.rules.minimum_age_days, self.rules.latest, images.recipe("packages").digest]
+        name = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+        return self._source.cache / "locks" / name
+
+    @asynccontextmanager
+    async def _alone(self, key: str) -> AsyncIterator[None]:
+        """Two processes would fill one volume twice: the second waits, then finds it done."""
+        path = self._source.cache / "installing" / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("w") as file:
+            while True:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    await asyncio.sleep(0.1)
+            yield
+
+
+async def _told(
+    box: Box,
+    environment: IndexEnvironment,
+    task: Mapping[str, Any],
+    wall_s: float,
+    heard: Callable[[Mapping[str, Any]], None] | None = None,
+) -> dict[str, Any]:
+    """What the box's last line says; each line before it goes to `heard`. Raises NoPackages."""
+    await box.put({BUNDLE: environment.bundle})
+    said = dict(task)
+    said.setdefault("offline", False)
+    said["variables"] = dict(environment.variables)
+    program = (SANDBOXES / "probes" / "fetch.py").read_text("utf-8")
+    pending = b""
+
+    def listen(stream: Literal["stdout", "stderr"], data: bytes) -> None:
+        nonlocal pending
+        if stream == "stdout" and heard is not None:
+            *lines, pending = (pending + data).split(b"\n")
+            for line in lines:
+                if found := _line(line):
+                    heard(found)
+
+    outcome = await box.run(
+        ["python", "-I", "-c", program],
+        stdin=json.dumps(said).encode(),
+        wall_s=wall_s,
+        on_output=listen,
+    )
+    if outcome.how == "timeout":
+        raise NoPackages(f"The packages took longer than {wall_s:.0f} seconds.", "Try again later.")
+    lines = outcome.stdout.strip().splitlines()
+    answer = _line(lines[-1]) if lines else None
+    if answer is None or "code" not in answer:
+        evidence = outcome.stderr.decode("utf-8", "replace")[-2000:]
+        raise fault(evidence or f"the fetching box ended with {outcome.how}", ())
+    return answer
+
+
+def _line(line: bytes) -> dict[str, Any] | None:
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _until(rules: PackageRules) -> str:
+    """The moment after which releases are too new, in uv's words."""
+    day = datetime.now(UTC).date() - timedelta(days=rules.minimum_age_days)
+    if rules.latest:
+        day = min(day, date.fromisoformat(rules.latest))
+    return f"{day.isoformat()}T23:59:59Z"
+
+
+def _remembered(path: Path) -> Lock | None:
+    with contextlib.suppress(OSError, UserError, UnicodeDecodeError):
+        return lock.read(path.read_text("utf-8"))
+    return None
+
+
+def _remember(path: Path, found: Lock) -> None:
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, found.text.encode())

@@ -1,0 +1,115 @@
+"""The Docker volumes that hold installed packages: whole ones are sealed, the others don't count.
+
+A volume can't be renamed or labelled later, so a second, empty volume is the seal: Docker makes it
+in one step, it is made last and removed first, and every process on the machine sees it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from vibe.errors import EngineFault
+from vibe.sandbox.docker_client import Busy, DockerClient, Gone
+
+PREFIX = "vibe-packages-"
+SEAL = "-sealed"
+LABEL = "vibe.packages"
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """A volume with everything of one lock in it."""
+
+    key: str
+    bytes: int
+    modules: tuple[str, ...]
+    """Names that programs import its packages by."""
+    made: str
+    """When, as Docker writes it: sorts by time."""
+
+
+def data_name(key: str) -> str:
+    """The volume's name, of the lock's key."""
+    return PREFIX + key
+
+
+async def find(client: DockerClient, key: str) -> Sealed | None:
+    """That lock's volume when it is whole, else None."""
+    try:
+        seal = await client.call(client.api.inspect_volume, data_name(key) + SEAL)
+        await client.call(client.api.inspect_volume, data_name(key))
+    except Gone:
+        return None
+    return _sealed(seal)
+
+
+async def make(client: DockerClient, key: str) -> str:
+    """A new empty volume for that lock, in place of a half-filled one; its name."""
+    await remove(client, key)
+    name = data_name(key)
+    await client.call(client.api.create_volume, name, labels={LABEL: key})
+    return name
+
+
+async def seal(client: DockerClient, key: str, size: int, modules: tuple[str, ...]) -> None:
+    """Says that the volume is whole."""
+    labels = {LABEL: key, "vibe.bytes": str(size), "vibe.modules": " ".join(modules)}
+    await client.call(client.api.create_volume, data_name(key) + SEAL, labels=labels)
+
+
+async def remove(client: DockerClient, key: str) -> None:
+    """Removes the volume. Raises Busy while a box has it; it then counts as not whole."""
+    for name in (data_name(key) + SEAL, data_name(key)):
+        with contextlib.suppress(Gone):
+            await client.call(client.api.remove_volume, name)
+
+
+async def trim(client: DockerClient, most: int, used: Mapping[str, float]) -> list[str]:
+    """Removes whole volumes, the one used longest ago first, until they have at most `most` bytes
+    together; those that a box has stay. Returns the keys of the removed."""
+    kept = sorted(await everything(client), key=lambda one: (used.get(one.key, 0.0), one.made))
+    total = sum(one.bytes for one in kept)
+    gone: list[str] = []
+    for one in kept:
+        if total <= most:
+            break
+        if await _in_use(client, one.key):
+            continue
+        with contextlib.suppress(Busy):
+            await remove(client, one.key)
+            gone.append(one.key)
+            total -= one.bytes
+    return gone
+
+
+async def everything(client: DockerClient) -> list[Sealed]:
+    """Every whole volume."""
+    answer = await client.call(client.api.volumes, filters={"label": LABEL})
+    found = answer.get("Volumes") or []
+    names = {volume["Name"] for volume in found}
+    return [
+        _sealed(volume)
+        for volume in found
+        if volume["Name"].endswith(SEAL) and volume["Name"].removesuffix(SEAL) in names
+    ]
+
+
+async def _in_use(client: DockerClient, key: str) -> bool:
+    users = client.api.containers
+    return bool(await client.call(users, all=True, filters={"volume": data_name(key)}))
+
+
+def _sealed(volume: Mapping[str, object]) -> Sealed:
+    labels = volume.get("Labels") or {}
+    if not isinstance(labels, dict) or not str(labels.get("vibe.bytes", "")).isdigit():
+        raise EngineFault(
+            f"The volume {volume.get('Name')} is not Vibe's.", "Remove it: `docker volume rm`."
+        )
+    return Sealed(
+        key=str(labels.get(LABEL, "")),
+        bytes=int(labels["vibe.bytes"]),
+        modules=tuple(str(labels.get("vibe.modules", "")).split()),
+        made=str(volume.get("CreatedAt", "")),
+    )
