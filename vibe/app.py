@@ -114,7 +114,10 @@ class App:
     plan: dict[str, Any] = field(default_factory=dict)
     """The last plan as data: title, kind, summary, packages, checks."""
     pins: dict[str, Any] = field(default_factory=dict)
-    """What it ran on when it first worked: image id, Python, Vibe version."""
+    """What it ran on when it first worked: image id and its recipe, Python, kind, Vibe version,
+    the image's packages, and the key of its own lock."""
+    seen: str | None = None
+    """When its checks last passed, at least in part; ISO 8601, UTC."""
     expires: str | None = None
     """When it expired, if that is why it is in the trash; ISO 8601, UTC."""
     keep: bool = False

@@ -31,7 +31,9 @@ from vibe.model import Model, Prompt, Role
 from vibe.narration import Emit
 from vibe.plan import Plan, plan_to_yaml
 from vibe.running import Running
+from vibe.sandbox import lock
 from vibe.sandbox.engine import Engine
+from vibe.supply import Supplied, Supply
 from vibe.writing import write_files
 
 FIXES = 3
@@ -101,8 +103,8 @@ class Workbench:
     """Whether settings name a stronger model, for when repairs and a fresh start fail."""
     ask: Callable[[Asked], Awaitable[Answered]] | None = None
     """With autonomy `ask`: waits for the person's answer."""
-    installs: bool = False
-    """Whether packages that the boxes' image lacks can be had."""
+    supply: Supply | None = None
+    """Gets the packages that the boxes' image lacks; None when none can be had."""
     two: bool = False
     """With autonomy `free`: two candidates side by side after the first failed behaviour."""
     pictures: bool = False
@@ -172,7 +174,7 @@ async def _mended(
                 attempt.files,
                 failed,
                 packages=attempt.packages,
-                installs=bench.installs,
+                installs=bench.supply is not None,
             )
             if fix is None:
                 break
@@ -197,8 +199,12 @@ async def examined(
     eyes: Eyes | None,
     emit: Emit,
 ) -> Attempt:
-    """Commits the files and climbs the ladder with them."""
+    """Gets the packages, commits the files with their lock and climbs the ladder with them."""
+    files = {path: text for path, text in files.items() if path != lock.FILE}
+    supplied = await bench.supply.get(plan.packages, emit) if bench.supply else Supplied()
     content = {path: text.encode() for path, text in files.items()}
+    if supplied.lock is not None:
+        content[lock.FILE] = supplied.lock.text.encode()
     message = f"{request.words.strip()}\n\nrevision {request.revision}, attempt {number}"
     commit = await asyncio.to_thread(bench.archive.commit, request.app_id, content, message)
     emit(FilesWritten(files={path: len(data) for path, data in content.items()}, commit=commit))
@@ -219,6 +225,7 @@ async def examined(
         emit=emit,
         keep=keep,
         serving=bench.serving,
+        supplied=supplied,
     )
     return Attempt(number, files, commit, examination, plan.packages)
 

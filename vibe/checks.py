@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from vibe.app import Rung
@@ -17,10 +18,14 @@ from vibe.plan import Plan
 from vibe.running import Emit, NotServing, Running, how_it_ended, open_box, serve
 from vibe.sandbox import web
 from vibe.sandbox.engine import Box, Engine
+from vibe.sandbox.lock import Lock
 from vibe.settings import Limits
 from vibe.sharing import shares_nothing
+from vibe.supply import Supplied
 from vibe.text_faults import text_faults
 from vibe.trying import try_script
+
+NOTHING = Supplied()
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +43,10 @@ class Examination:
     """The page as a WebP of 640 by 400 pixels; empty for scripts and pages nobody saw."""
     looked: bool = False
     """Whether a browser has used it."""
+    lock: Lock | None = None
+    """The packages it had beside the image's own."""
+    python: str = ""
+    """Version of the Python it ran on, e.g. 3.11.2."""
 
     @property
     def failed(self) -> Rung | None:
@@ -65,14 +74,19 @@ async def examine(
     emit: Emit,
     keep: Keep | None = None,
     serving: Callable[[Running], Awaitable[None]] | None = None,
+    supplied: Supplied = NOTHING,
+    image_id: str = "",
 ) -> Examination:
-    """Runs one attempt in a fresh box, and looks at it with `eyes` when it has a page; `keep` gets
-    the pictures.
+    """Runs one attempt in a fresh box (of that very image, if an id is given) with the packages it
+    was supplied with, and looks at it with `eyes` when it has a page; `keep` gets the pictures.
 
     `serving` is told of an app that serves, before a browser uses it. Raises EngineFault when the
     box, not the app, failed.
     """
     ladder = Ladder(emit)
+    python: list[str] = []
+    if supplied.rung is not None:
+        ladder.rungs.append(supplied.rung)
     ladder.stage("static", "Reading the code before it runs.")
     if faults := text_faults(files, kind.entry):
         ladder.done("static", False, faults[0], "\n".join(faults))
@@ -81,12 +95,16 @@ async def examine(
         return Examination(tuple(ladder.rungs), runs=False)
     ladder.stage("box", "Starting a box.")
     content = {path: text.encode() for path, text in files.items()}
-    box = await open_box(engine, app_id, content, data, emit)
+    packages = supplied.lock.key if supplied.lock else ""
+    box = await open_box(engine, app_id, content, data, emit, packages=packages, image_id=image_id)
     running: Running | None = None
     seen: Seen | None = None
     runs = False
     try:
-        if await _static(ladder, box):
+        if await _static(ladder, box, python):
+            if supplied.rung and not supplied.rung.passed:
+                # the program finds all that it imports: it does without what could not be had
+                ladder.rungs[0] = replace(supplied.rung, name=ADVICE)
             if kind.serves:
                 running = await _serving(ladder, box, kind, limits)
                 runs = running is not None
@@ -107,15 +125,26 @@ async def examine(
             running = None
     picture = seen.desktop if seen else b""
     return Examination(
-        tuple(ladder.rungs), runs, running, box.engine, box.image, picture, seen is not None
+        tuple(ladder.rungs),
+        runs,
+        running,
+        box.engine,
+        box.image,
+        picture,
+        seen is not None,
+        supplied.lock,
+        "".join(python),
     )
 
 
-async def _static(ladder: Ladder, box: Box) -> bool:
-    """Compiles every Python file and resolves its imports, in the box and with its Python."""
+async def _static(ladder: Ladder, box: Box, python: list[str]) -> bool:
+    """Compiles every Python file and resolves its imports, in the box and with its Python, whose
+    version is added to `python`."""
     found = await probe(box, "static.py")
     if found is None:
         return ladder.done("static", True, "The code could not be read ahead of running it.")
+    if re.fullmatch(r"3\.\d{1,2}\.\d{1,2}", version := str(found.get("python", ""))):
+        python.append(version)
     faults = [
         f'  File "{f["file"]}", line {f["line"]}\n    {f["text"]}\n{f["message"]}'
         for f in found["syntax"]
@@ -220,6 +249,7 @@ def _apptest(ladder: Ladder, found: dict[str, Any] | None) -> bool:
 def facts(examination: Examination) -> tuple[str, ...]:
     """What was seen to be so, a phrase each, for the verdict."""
     phrases = {
+        "packages": "its packages are there",
         "static": "the code compiles and finds its imports",
         "start": "it starts and answers",
         "pages": "its page opens without an error",

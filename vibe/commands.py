@@ -37,7 +37,9 @@ def serve(settings: Settings, arguments: argparse.Namespace) -> int:
 def setup(settings: Settings, arguments: argparse.Namespace) -> int:
     from vibe import setup as setting_up
 
-    setting_up.setup(setting_up.console(verbose=arguments.verbose))
+    apps = [*opened(settings).list(), *opened(settings).trash()]
+    pinned = {str(app.pins.get(key, "")) for app in apps for key in ("image", "recipe")}
+    setting_up.setup(setting_up.console(verbose=arguments.verbose), pinned)
     return OK
 
 
@@ -105,7 +107,7 @@ async def follow(studio: Any, app: App, seen: int, arguments: argparse.Namespace
             else:
                 teller.tell(event)
             if isinstance(event, Asked):
-                await studio.answer(app.id, await asyncio.to_thread(_yes, event))
+                await studio.answer(app.id, await asyncio.to_thread(_yes, event, arguments.json))
     _tell_app(studio.archive.load(app.id), arguments, last=True)
     return OK if end is not None and end.status == "ready" else FAILED
 
@@ -119,11 +121,16 @@ def someone_must_answer(autonomy: str, arguments: argparse.Namespace) -> None:
         )
 
 
-def _yes(question: Asked) -> bool:
-    """What the person at the terminal says to a plan or a repair; just Enter is a yes."""
+def _yes(question: Asked, as_json: bool) -> bool:
+    """What the person at the terminal says to a plan or a repair; just Enter is a yes. To a package
+    that Vibe doesn't know it is a no, and so is nobody's answer."""
+    if as_json or not sys.stdin.isatty():
+        return False
     print(clean(question.text))
-    asked = "Build this plan?" if question.what == "plan" else "Let the model repair it?"
     try:
+        if question.what == "package":
+            return input("Install it? [y/N] ").strip().lower() in ("y", "yes")
+        asked = "Build this plan?" if question.what == "plan" else "Let the model repair it?"
         return input(f"{asked} [Y/n] ").strip().lower() in ("", "y", "yes")
     except EOFError:
         return False
@@ -161,6 +168,39 @@ def doctor(settings: Settings, arguments: argparse.Namespace) -> int:
             if finding.fix:
                 print(f"  {'':<14} {clean(finding.fix)}")
     return FAILED if any(finding.state == "problem" for finding in findings) else OK
+
+
+def check(settings: Settings, arguments: argparse.Namespace) -> int:
+    """Exit code 0 when every app that was checked works, at least in part."""
+    archive = opened(settings)
+    if bool(arguments.id) == arguments.all:
+        raise UserError("Say which app to check, or --all.", "`vibe list` shows the gallery.")
+    apps = archive.list() if arguments.all else [find(archive, arguments.id)]
+
+    async def checked() -> int:
+        from vibe.opening import open_studio
+        from vibe.rechecking import works
+
+        bad = 0
+        async with open_studio(settings) as studio:
+            for app in apps:
+                if arguments.all and (not app.revisions or app.status == "building"):
+                    continue
+                try:
+                    verdict = (await studio.check(app.id)).verdict
+                except UserError as error:
+                    if not arguments.all:
+                        raise
+                    print(f"✗ {app.id}  {clean(error.message)}", flush=True)
+                    bad += 1
+                    continue
+                assert verdict is not None
+                mark = "✓" if works(verdict) else "✗"
+                bad += not works(verdict)
+                print(f"{mark} {app.id}  {verdict.state}: {clean(verdict.sentence)}", flush=True)
+        return FAILED if bad else OK
+
+    return finish(checked())
 
 
 def run(settings: Settings, arguments: argparse.Namespace) -> int:

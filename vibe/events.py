@@ -128,6 +128,16 @@ class RungDone(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class PackageReady(Event):
+    """One package of the app's lock is there, the `done`th `of` so many."""
+
+    name: str
+    version: str
+    done: int
+    of: int
+
+
+@dataclass(frozen=True, slots=True)
 class BoxStarted(Event):
     box: str
     engine: str
@@ -170,10 +180,10 @@ class RepairAsked(Event):
 
 @dataclass(frozen=True, slots=True)
 class Asked(Event):
-    """With autonomy `ask`, the build waits for a yes: to the plan (its YAML), or to a repair
-    (its report)."""
+    """The build waits for a yes: with autonomy `ask` to the plan (its YAML) or to a repair (its
+    report), and except with `free` to a package that Vibe doesn't know (a sentence)."""
 
-    what: Literal["plan", "repair"]
+    what: Literal["plan", "repair", "package"]
     text: str
 
 
@@ -181,7 +191,7 @@ class Asked(Event):
 class Answered(Event):
     """The person's answer; for a plan, `text` is the plan as they left it."""
 
-    what: Literal["plan", "repair"]
+    what: Literal["plan", "repair", "package"]
     yes: bool
     text: str = ""
 
@@ -232,7 +242,7 @@ TYPES: dict[str, type[Event]] = {
         Requested, DataRead, PromptSent, ReplyText, ReplyEnded, PlanMade, AttemptStarted,
         FilesWritten,
         Stage, RungDone, BoxStarted, Output, Fixed, AttemptEnded, RepairAsked, VerdictReached,
-        Asked, Answered, Notice, Finished, Acted,
+        Asked, Answered, Notice, Finished, Acted, PackageReady,
     )
 }  # fmt: skip
 

@@ -93,10 +93,20 @@ async def open_box(
     emit: Emit,
     *,
     lifetime_s: float = LIFETIME_S,
+    packages: str = "",
+    image_id: str = "",
 ) -> Box:
     """A started box with the app's files in /work, and what the user attached in /work/data,
     which can't be written."""
-    box = await engine.start(BoxSpec(image="python", app=app_id, lifetime_s=lifetime_s))
+    box = await engine.start(
+        BoxSpec(
+            image="python",
+            app=app_id,
+            lifetime_s=lifetime_s,
+            packages=packages,
+            image_id=image_id,
+        )
+    )
     emit(BoxStarted(box=box.id, engine=box.engine, image=box.image))
     try:
         await box.put({**files, **{f"data/{name}": content for name, content in data.items()}})

@@ -10,7 +10,7 @@ import shlex
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -42,12 +42,13 @@ class Step:
 Report = Callable[[Step], None]
 
 
-def setup(report: Report) -> None:
-    """The engine, then the images. Blocks; from a coroutine call it in a thread.
+def setup(report: Report, spared: Collection[str] = ()) -> None:
+    """The engine, then the images; those that apps are pinned to are `spared` (ids or recipes'
+    digests). Blocks; from a coroutine call it in a thread.
 
     Raises EngineFault: which step failed, why, what to do."""
     ensure_engine(report)
-    ensure_images(report)
+    ensure_images(report, spared)
 
 
 def ensure_engine(report: Report) -> None:
@@ -73,7 +74,7 @@ def ensure_engine(report: Report) -> None:
         done(f"Docker {daemon.version()}, started")
 
 
-def ensure_images(report: Report) -> None:
+def ensure_images(report: Report, spared: Collection[str] = ()) -> None:
     """Returns once the images of the present recipes exist; builds those that don't.
 
     Raises EngineFault with the failing step, its last lines and what to do."""
@@ -92,7 +93,7 @@ def ensure_images(report: Report) -> None:
             if not bases:
                 done("built by another setup")
             for image in IMAGES:
-                for name in builder.retire(client, recipe(image)):
+                for name in builder.retire(client, recipe(image), spared):
                     log.debug("removed %s", name)
 
 

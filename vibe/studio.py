@@ -11,7 +11,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Literal, Self
 
-from vibe import __version__, by_hand, diagnosis, expiry, settings_file, versions
+from vibe import by_hand, diagnosis, expiry, pinning, rechecking, settings_file, versions
 from vibe.app import App, Revision, Spent, Way
 from vibe.archive import Archive
 from vibe.attempt import Request, Workbench
@@ -40,10 +40,11 @@ from vibe.previews import Live, Previews
 from vibe.purging import purge
 from vibe.redaction import redact
 from vibe.running import NotServing, Printed, how_it_ended, open_box, serve
-from vibe.sandbox.engine import Engine, Outcome, OutputSink
-from vibe.sandbox.images import packages
+from vibe.sandbox import lock
+from vibe.sandbox.engine import Box, Engine, Outcome, OutputSink
 from vibe.settings import Settings
 from vibe.starters import CONNECT, STARTERS, StarterModel
+from vibe.supply import Supply
 from vibe.troubles import Trouble
 
 CLOCK_S = 6 * 3600.0
@@ -58,6 +59,8 @@ class _Build:
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     question: Asked | None = None
     """What the build waits for an answer to."""
+    asked: list[Asked] = field(default_factory=list)
+    """Every question so far."""
     answer: asyncio.Future[Answered] | None = None
 
 
@@ -393,10 +396,20 @@ class Studio:
                 going.changed.set()
             await claim.aclose()
 
-    async def _answered(self, app_id: str, question: Asked) -> Answered:
-        """Waits for the person's answer to a question that `_through` has put before them."""
+    def _put(self, app_id: str, question: Asked) -> None:
+        """Puts a question before the person, once."""
         going = self._builds[app_id]
-        assert going.answer is not None, "a question is put before it is waited for"
+        if question not in going.asked:
+            going.asked.append(question)
+            going.question = question
+            going.answer = asyncio.get_running_loop().create_future()
+
+    async def _answered(self, app_id: str, question: Asked) -> Answered:
+        """Waits for the person's answer. The question's event may be on its way still, or have
+        been told before."""
+        self._put(app_id, question)
+        going = self._builds[app_id]
+        assert going.answer is not None, "a question that is waited for is put"
         try:
             return await going.answer
         finally:
@@ -433,7 +446,12 @@ class Studio:
             ends.append(await self._keep(app, asked, model, built))
 
         stronger = "stronger" in self.settings.roles
-        ask = partial(self._answered, app.id) if asked.autonomy == "ask" else None
+        answered = partial(self._answered, app.id)
+        ask = answered if asked.autonomy == "ask" else None
+        unsure = answered if asked.autonomy != "free" else None
+        supply = Supply(
+            self.engine, self.settings.packages, unsure, lambda: budget.seconds_left / 2
+        )
         two = asked.autonomy == "free"
         names = {self.settings.roles.get(role, model.name) for role in ("plan", "code")}
         bench = Workbench(
@@ -443,6 +461,7 @@ class Studio:
             budget,
             stronger,
             ask,
+            supply,
             two,
             pictures=all(map(self.settings.takes_pictures, names)),
             serving=partial(self.previews.show_early, app.id, asked.revision),
@@ -457,9 +476,7 @@ class Studio:
         async with Keeper(keep) as keeper, aclosing(building) as events:
             async for event in events:
                 if isinstance(event, Asked):
-                    going = self._builds[app.id]
-                    going.question = event
-                    going.answer = asyncio.get_running_loop().create_future()
+                    self._put(app.id, event)
                 await keeper.take(event)
         return ends[0]
 
@@ -488,15 +505,19 @@ class Studio:
             await asyncio.to_thread(self.archive.tag, app.id, revision, best.commit)
             pins = record.pins
             if runs and not pins:
-                image = best.examination.image
-                pins = {"image": image, "vibe": __version__, "packages": packages()}
+                pins = await asyncio.to_thread(
+                    pinning.pins, self.archive.root, kind_named(built.plan.kind), best.examination
+                )
             record = replace(
                 record,
                 kind=built.plan.kind,
-                plan=record.plan if way == "edited" else plan_to_data(built.plan),
+                plan=record.plan
+                if way == "edited"
+                else plan_to_data(replace(built.plan, packages=best.packages)),
                 verdict=verdict,
                 revisions=(*earlier, kept),
                 pins=pins,
+                seen=now() if rechecking.works(verdict) else record.seen,
             )
         await asyncio.to_thread(self.archive.save, record)
         if best.examination.picture:
@@ -539,7 +560,7 @@ class Studio:
             files = await asyncio.to_thread(self.archive.files, app_id, chosen.commit)
             data = await asyncio.to_thread(self.archive.data, app_id)
             output: list[Event] = []
-            box = await open_box(self._engine(), app_id, files, data, output.append)
+            box = await self._box(app, files, data, output)
             try:
                 running = await serve(
                     box, kind, start_s=self.settings.limits.start_s, emit=output.append
@@ -575,7 +596,7 @@ class Studio:
         files = await asyncio.to_thread(self.archive.files, app_id, chosen.commit)
         data = await asyncio.to_thread(self.archive.data, app_id)
         output: list[Event] = []
-        box = await open_box(self._engine(), app_id, files, data, output.append)
+        box = await self._box(app, files, data, output)
         try:
             printed = Printed(output.append)
 
@@ -604,6 +625,29 @@ class Studio:
         await asyncio.to_thread(self.archive.append, app_id, output, sync=False)
         await asyncio.to_thread(self.archive.save, replace(app, used=now()))
         return outcome
+
+    async def _box(
+        self, app: App, files: Mapping[str, bytes], data: Mapping[str, bytes], output: list[Event]
+    ) -> Box:
+        """A box like the one the app first worked in; what differs is in its transcript."""
+        engine = self._engine()
+        ground = await pinning.ready(engine, self.archive.root, app, files, output.append)
+        return await open_box(
+            engine,
+            app.id,
+            files,
+            data,
+            output.append,
+            packages=ground.packages,
+            image_id=ground.image_id,
+        )
+
+    async def check(self, app_id: str) -> App:
+        """Runs the app's checks again, without a model; the app with its new verdict. Raises
+        UserError while it is being built."""
+        app = await asyncio.to_thread(self.archive.load, app_id)
+        with self.archive.claim(app_id):
+            return await rechecking.recheck(self._engine(), self.archive, app, self.settings.limits)
 
     def live(self, app_id: str) -> Live | None:
         """The app's running preview, if there is one."""
@@ -811,7 +855,9 @@ def _way(asked: Requested) -> Way:
 
 
 def _texts(files: Mapping[str, bytes]) -> dict[str, str]:
-    return {path: data.decode("utf-8", "replace") for path, data in files.items()}
+    return {
+        path: data.decode("utf-8", "replace") for path, data in files.items() if path != lock.FILE
+    }
 
 
 def _revision(app: App, number: int | None) -> Revision:

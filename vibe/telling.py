@@ -40,6 +40,8 @@ class Teller:
                 self._line(f"Attempt {attempt}: {reason}")
             case ev.FilesWritten(files=files):
                 self._line(f"  Wrote {', '.join(files)}")
+            case ev.PackageReady(name=name, version=version, done=done, of=of):
+                self._line(f"  {name} {version} ({done} of {of})")
             case ev.RungDone(passed=passed, sentence=sentence, evidence=evidence):
                 self._line(f"  {'✓' if passed else '✗'} {sentence}")
                 if self._verbose and not passed and evidence:

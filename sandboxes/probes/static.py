@@ -1,6 +1,7 @@
 """Runs in a box: compile every Python file, resolve its imports and names; one JSON object.
 
-{"syntax": [{"file", "line", "message", "text"}], "missing": [{"module", "file", "line"}],
+{"python": "3.11.2",
+ "syntax": [{"file", "line", "message", "text"}], "missing": [{"module", "file", "line"}],
  "undefined": [{"name", "file", "line", "text"}]}
 """
 
@@ -8,6 +9,7 @@ import ast
 import builtins
 import importlib.util
 import json
+import platform
 import symtable
 import sys
 from pathlib import Path
@@ -119,4 +121,5 @@ for path in sorted(Path("/work").rglob("*.py")):
             undefined.append(at | {"text": lines[node.lineno - 1].strip()[:200]})
     except (UnicodeDecodeError, SyntaxError, RecursionError, IndexError):
         pass
-print(json.dumps({"syntax": syntax[:20], "missing": missing[:20], "undefined": undefined[:20]}))
+found = {"syntax": syntax[:20], "missing": missing[:20], "undefined": undefined[:20]}
+print(json.dumps({"python": platform.python_version(), **found}))

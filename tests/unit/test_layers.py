@@ -17,14 +17,14 @@ LAYERS = {
     "entry": "cli __main__ commands changing gallery_commands upkeep_commands telling server ui",
     "services": """studio previews troubles opening listening gateway headers hosts relay upstream
         export transcript passages requirements standalone single remotes github
-        copies doctor setup boxes disk
+        copies doctor setup boxes disk pinning rechecking
         bundle unpacking
         purging""",
     "core": """by_hand versions diffs loop attempt plan outline steps reply claims edits fences
         joining naming diagnosis
         evidence fixes
         plan_checks repairs checks ladder looking trying text_faults browser running verdict writing
-        budget model_trial keeping narration prompts samples sharing""",
+        budget model_trial keeping narration prompts supply samples sharing""",
     "edge": """model endpoints choice completion refusal starters parameters sandbox archive
         durable finding settings_file index journal pictures record redaction repository stored
         titles expiry whole similar""",

@@ -9,7 +9,7 @@ import re
 import tarfile
 import tempfile
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import urlsplit
@@ -125,13 +125,15 @@ def build(
         ) from error
 
 
-def retire(client: docker.DockerClient, recipe: Recipe) -> list[str]:
-    """Removes images of older recipes that no container uses, and the build stages' remains.
+def retire(client: docker.DockerClient, recipe: Recipe, spared: Collection[str] = ()) -> list[str]:
+    """Removes images of older recipes that no container uses and that aren't `spared` (ids or
+    recipes' digests that apps are pinned to), and the build stages' remains.
 
     Returns the names of what is gone."""
     gone: list[str] = []
     for image in client.images.list(filters={"label": f"{LABEL_IMAGE}={recipe.image}"}):
-        old = image.labels.get(LABEL_RECIPE) != recipe.digest
+        digest = image.labels.get(LABEL_RECIPE)
+        old = digest != recipe.digest and digest not in spared and image.id not in spared
         if old and not client.containers.list(all=True, filters={"ancestor": str(image.id)}):
             # Another process may have started a box from it, or removed it, since.
             with contextlib.suppress(APIError):

@@ -271,6 +271,16 @@ class DockerEngine:
         fetching_policy.refuse(wanted, environment.folder)
         return await self._sheltered(self._launch(wanted, lifetime_s))
 
+    async def image(self, image_id: str, recipe: str) -> str:
+        if not re.fullmatch(r"sha256:[0-9a-f]{64}", image_id):
+            return ""
+        with contextlib.suppress(EngineFault):
+            await self._client.call(self._client.api.inspect_image, image_id)
+            return image_id
+        labels = [f"{LABEL_IMAGE}=python", f"{LABEL_RECIPE}={recipe}"]
+        found = await self._client.call(self._client.api.images, filters={"label": labels})
+        return str(found[0]["Id"]) if found and recipe else ""
+
     async def _image(self, wanted: Recipe) -> str:
         """The id of the image of this very recipe; one of an older recipe isn't taken for it."""
         labels = [f"{LABEL_IMAGE}={wanted.image}", f"{LABEL_RECIPE}={wanted.digest}"]

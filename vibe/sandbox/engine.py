@@ -150,6 +150,10 @@ class Engine(Protocol):
     def packages(self) -> Packages | None:
         """None when boxes of this engine can have no more than the image's own packages."""
 
+    async def image(self, image_id: str, recipe: str) -> str:
+        """That image's id if it is there, else the id of the one built from the recipe of that
+        digest, else ""."""
+
     async def probe(self) -> Posture:
         """Whether boxes can be started, and how well they isolate; never raises."""
 

@@ -66,6 +66,8 @@ def _network(said: str) -> tuple[str, str] | None:
         return "The disk is full, so the packages were not installed.", DISK
     if "certificate" in lower or "unknownissuer" in lower:
         return "The package index shows a certificate that this machine doesn't trust.", CERTIFICATE
+    if "permission denied" in lower:
+        return "The box may not read the folder of wheels.", "`chmod -R o+rX` it."
     if re.search(r"\b(401|403|407)\b|unauthorized|forbidden", lower):
         return (
             "The package index (or a proxy before it) refuses access.",

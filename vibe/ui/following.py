@@ -66,12 +66,15 @@ def _draw(bridge: Bridge, app_id: str, building: bool, previewed: str) -> None:
 
 
 def _ask(bridge: Bridge, app_id: str, question: Asked) -> None:
-    """The question a build waits on: its plan, to edit or not, or a repair."""
+    """The question a build waits on: its plan, to edit or not, a repair, or a package."""
     with st.form(key=f"question-{question.at}"):
         text = question.text
         if question.what == "plan":
             text = st.text_area("This is the plan. Change what you like.", text, height=320)
             label, other = "Build it", "Not this"
+        elif question.what == "package":
+            st.text(clean(text))
+            label, other = "Install it", "Do without"
         else:
             st.text("It did not work yet. Shall the model repair it?")
             st.code(clean(text), language=None, wrap_lines=True, height=200)

@@ -1,0 +1,357 @@
+"""Packages for apps: resolved, installed and used against a small index of the test's own."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import hashlib
+import http.server
+import threading
+import zipfile
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import docker
+import pytest
+
+from tests.scripted import ScriptedModel, code
+from vibe.app import App
+from vibe.errors import NoPackages
+from vibe.events import Asked, Event, PackageReady
+from vibe.model import Model
+from vibe.sandbox import volumes
+from vibe.sandbox.docker import DockerEngine
+from vibe.sandbox.engine import BoxSpec
+from vibe.sandbox.lock import FILE, Lock
+from vibe.sandbox.packages import PackageSource
+from vibe.settings import Limits, PackageRules, Settings
+from vibe.studio import Studio
+
+pytestmark = pytest.mark.docker
+
+UNIQUE = "vibe-test-"
+"""What the names of the test's packages begin with."""
+
+
+def wheel(folder: Path, name: str, version: str, *needs: str, size: int = 0) -> Path:
+    """A tiny wheel whose module says its version; `size` bytes of it don't compress."""
+    module = name.replace("-", "_")
+    info = f"{module}-{version}.dist-info"
+    requires = "".join(f"Requires-Dist: {need}\n" for need in needs)
+    metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{requires}"
+    files = {
+        f"{module}/__init__.py": f"VERSION = {version!r}\n".encode(),
+        f"{info}/METADATA": metadata.encode(),
+        f"{info}/WHEEL": b"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    if size:
+        files[f"{module}/data.bin"] = bytes(size)
+    record = []
+    for path, content in files.items():
+        digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
+        record.append(f"{path},sha256={digest},{len(content)}\n")
+    files[f"{info}/RECORD"] = ("".join(record) + f"{info}/RECORD,,\n").encode()
+    path = folder / f"{module}-{version}-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as bundle:
+        for name_, content in files.items():
+            bundle.writestr(name_, content)
+    Path(f"{path}.metadata").write_text(metadata)
+    return path
+
+
+@dataclass
+class Index:
+    """A simple index on this machine; `broken` are paths that break off in the middle."""
+
+    folder: Path
+    port: int = 0
+    broken: set[str] = field(default_factory=set)
+    asked: list[str] = field(default_factory=list)
+    credentials: list[str] = field(default_factory=list)
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.port}/simple/"
+
+
+@pytest.fixture(scope="module")
+def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Index]:
+    found = Index(tmp_path_factory.mktemp("wheels"))
+    found.folder.chmod(0o755)  # the box's user reads it where it is mounted
+    wheel(found.folder, "vibe-test-hat", "1.0", "vibe-test-brim>=2")
+    wheel(found.folder, "vibe-test-brim", "2.1")
+    wheel(found.folder, "vibe-test-cap", "1.0", "vibe-test-brim<2")
+    wheel(found.folder, "vibe-test-old", "1.0", "pandas<1")
+    wheel(found.folder, "vibe-test-bomb", "1.0", size=30_000_000)
+    wheel(found.folder, "vibe-test-torn", "1.0", size=3000)
+    (found.folder / "vibe_test_source-1.0.tar.gz").write_bytes(b"no wheel")
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            found.asked.append(self.path)
+            found.credentials.append(self.headers.get("Authorization", ""))
+            name = self.path.strip("/").rpartition("/")[2]
+            file = found.folder / name
+            if self.path.startswith("/simple/"):
+                stem = name.replace("-", "_") + "-"
+                links = [
+                    f"{path.name}#sha256={hashlib.sha256(path.read_bytes()).hexdigest()}"
+                    for path in sorted(found.folder.iterdir())
+                    if path.name.startswith(stem) and not path.name.endswith(".metadata")
+                ]
+                if not links:
+                    self.send_error(404)
+                    return
+                body = "".join(
+                    f'<a href="/files/{link}" data-core-metadata="true">{link.split("#")[0]}</a>\n'
+                    for link in links
+                ).encode()
+                sort = "text/html"
+            elif file.is_file():
+                body, sort = file.read_bytes(), "application/octet-stream"
+            else:
+                self.send_error(404)
+                return
+            self.send_response(200)
+            self.send_header("Content-Type", sort)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            if name in found.broken:
+                self.wfile.write(body[: len(body) // 2])
+                self.close_connection = True
+            else:
+                self.wfile.write(body)
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    found.port = server.server_address[1]
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield found
+    server.shutdown()
+    server.server_close()
+
+
+def source(index: Index, cache: Path, **rules: object) -> PackageSource:
+    environ = {"UV_INDEX_URL": index.address.replace("//", "//me:hush-9@")}
+    return PackageSource(PackageRules(**rules), environ, cache)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+async def engine(tmp_path: Path, index: Index) -> AsyncIterator[DockerEngine]:
+    engine = await DockerEngine.open(gallery=tmp_path, source=source(index, tmp_path / "cache"))
+    yield engine
+    for path in (tmp_path / "cache" / "installing").glob("*"):
+        await volumes.remove(engine._client, path.name)
+    await engine.close()
+
+
+def left(lock: Lock) -> list[str]:
+    """What there is of the lock's volume."""
+    with contextlib.closing(docker.from_env()) as client:
+        return [str(v.name) for v in client.volumes.list() if lock.key in str(v.name)]
+
+
+async def imported(engine: DockerEngine, lock: Lock, program: str) -> str:
+    box = await engine.start(BoxSpec(app="t", lifetime_s=60, packages=lock.key))
+    try:
+        outcome = await box.run(["python", "-c", program])
+    finally:
+        await box.stop()
+    return (outcome.stdout + outcome.stderr).decode()
+
+
+async def test_names_become_a_locked_volume_that_boxes_can_only_read(
+    engine: DockerEngine, index: Index, tmp_path: Path
+) -> None:
+    lock = await engine.packages.resolve(["vibe-test-hat"])
+    assert lock.versions == {"vibe-test-hat": "1.0", "vibe-test-brim": "2.1"}
+    told: list[tuple[object, ...]] = []
+    lock = await engine.packages.install(lock, lambda *said: told.append(said))
+    assert {said[0] for said in told} == {"vibe-test-hat", "vibe-test-brim"}
+    assert lock.modules == ("vibe_test_brim", "vibe_test_hat")
+    program = "import vibe_test_hat as h; print(h.VERSION, h.__cached__.startswith('/packages'))"
+    assert await imported(engine, lock, program) == "1.0 True\n"
+    writing = "open('/packages/vibe_test_hat/__init__.py', 'a')"
+    assert "Read-only file system" in await imported(engine, lock, writing)
+    compiled = "import os, vibe_test_hat as h; print(os.path.exists(h.__cached__))"
+    assert await imported(engine, lock, compiled) == "True\n"
+
+    # A second app with the same lock asks the index for nothing, nor does one that knows the names.
+    index.asked.clear()
+    assert await engine.packages.install(lock, lambda *said: None) == lock
+    assert (await engine.packages.resolve(["vibe-test-hat"])).key == lock.key
+    assert index.asked == []
+    assert any(index.credentials), "the index saw the password"
+    remembered = [p.read_text() for p in (tmp_path / "cache").rglob("*") if p.is_file()]
+    assert "hush-9" not in "".join([lock.text, *remembered])
+
+
+@pytest.mark.parametrize(
+    ("names", "said", "blamed"),
+    [
+        (["vibe-test-nowhere", "vibe-test-hat"], "no package called vibe-test-nowhere",
+         ("vibe-test-nowhere",)),
+        (["vibe-test-source"], "vibe-test-source has no wheel", ("vibe-test-source",)),
+        (["vibe-test-hat", "vibe-test-cap"], "can't be had together",
+         ("vibe-test-hat", "vibe-test-cap")),
+        (["vibe-test-old"], "pandas", ("vibe-test-old",)),
+    ],
+)  # fmt: skip
+async def test_what_can_t_be_resolved_says_why_and_whom_to_blame(
+    engine: DockerEngine, names: list[str], said: str, blamed: tuple[str, ...]
+) -> None:
+    with pytest.raises(NoPackages) as caught:
+        await engine.packages.resolve(names)
+    assert said in caught.value.message
+    assert caught.value.blamed == blamed
+    assert "hush-9" not in caught.value.message + caught.value.evidence
+    assert "127.0.0.1" not in caught.value.evidence
+
+
+async def test_an_index_that_breaks_off_leaves_no_volume_and_a_second_try_succeeds(
+    engine: DockerEngine, index: Index
+) -> None:
+    lock = await engine.packages.resolve(["vibe-test-torn"])
+    index.broken.add("vibe_test_torn-1.0-py3-none-any.whl")
+    try:
+        with pytest.raises(NoPackages, match="broke off in the middle"):
+            await engine.packages.install(lock, lambda *said: None)
+    finally:
+        index.broken.clear()
+    assert left(lock) == []
+    await engine.packages.install(lock, lambda *said: None)
+    assert "1.0" in await imported(engine, lock, "import vibe_test_torn as t; print(t.VERSION)")
+
+
+async def test_a_package_that_unpacks_to_far_more_than_it_weighs_is_stopped(
+    tmp_path: Path, index: Index
+) -> None:
+    small = source(index, tmp_path / "cache", bytes=1_000_000)
+    engine = await DockerEngine.open(gallery=tmp_path, source=small)
+    try:
+        lock = await engine.packages.resolve(["vibe-test-bomb"])
+        with pytest.raises(NoPackages, match="far larger than they said"):
+            await engine.packages.install(lock, lambda *said: None)
+        assert left(lock) == []
+    finally:
+        await engine.close()
+
+
+async def test_a_set_that_is_too_many_or_denied_is_refused_before_anything_is_fetched(
+    tmp_path: Path, index: Index
+) -> None:
+    for number, (rules, said) in enumerate(
+        [({"count": 1}, "2 packages"), ({"denied": ("vibe-test-brim",)}, "brim is not allowed")]
+    ):
+        refusing = source(index, tmp_path / str(number), **rules)
+        engine = await DockerEngine.open(gallery=tmp_path, source=refusing)
+        try:
+            with pytest.raises(NoPackages, match=said):
+                await engine.packages.resolve(["vibe-test-hat"])
+        finally:
+            await engine.close()
+
+
+async def test_without_the_index_a_known_set_is_had_and_another_says_there_is_no_network(
+    engine: DockerEngine, index: Index, tmp_path: Path
+) -> None:
+    lock = await engine.packages.install(
+        await engine.packages.resolve(["vibe-test-brim"]), lambda *said: None
+    )
+    deaf = Index(index.folder, port=9)
+    offline = await DockerEngine.open(gallery=tmp_path, source=source(deaf, tmp_path / "cache"))
+    try:
+        assert await offline.packages.install(lock, lambda *said: None) == lock
+        with pytest.raises(NoPackages, match="can't be reached") as caught:
+            await offline.packages.resolve(["vibe-test-hat"])
+        assert caught.value.fix
+    finally:
+        await offline.close()
+
+
+async def test_a_folder_of_wheels_needs_no_index(tmp_path: Path, index: Index) -> None:
+    environ = {"PIP_FIND_LINKS": str(index.folder), "PIP_NO_INDEX": "1"}
+    folder = PackageSource(PackageRules(), environ, tmp_path / "cache")
+    engine = await DockerEngine.open(gallery=tmp_path, source=folder)
+    try:
+        lock = await engine.packages.resolve(["vibe-test-hat"])
+        assert [pin.name for pin in lock.pins] == ["vibe-test-brim", "vibe-test-hat"]
+    finally:
+        await engine.close()
+
+
+async def test_a_cancelled_installation_leaves_neither_volume_nor_box(
+    engine: DockerEngine,
+) -> None:
+    lock = await engine.packages.resolve(["vibe-test-bomb"])
+    going = asyncio.create_task(engine.packages.install(lock, lambda *said: None))
+    while not left(lock) and not going.done():
+        await asyncio.sleep(0.02)
+    going.cancel()
+    await asyncio.gather(going, return_exceptions=True)
+    assert left(lock) == []
+
+
+async def test_a_volume_that_was_never_sealed_is_not_given_to_a_box(
+    engine: DockerEngine,
+) -> None:
+    key = "e" * 64
+    await volumes.make(engine._client, key)
+    with pytest.raises(Exception, match="not installed"):
+        await engine.start(BoxSpec(app="t", packages=key))
+    assert await volumes.find(engine._client, key) is None
+
+
+PLAN = """```yaml
+title: Hatter
+kind: script
+summary: A test.
+packages: [vibe-test-hat, vibe-test-nowhere, os, pandas]
+checks: []
+```"""
+MAIN = "import vibe_test_hat\nprint('hat', vibe_test_hat.VERSION)\n"
+
+
+class Scripted(Studio):
+    async def _model(self, app: App, words: str, name: str | None) -> Model:
+        return ScriptedModel(PLAN, code(main_py=MAIN))
+
+
+async def test_an_unknown_package_is_asked_about_installed_archived_and_there_again_at_a_rerun(
+    tmp_path: Path, engine: DockerEngine
+) -> None:
+    settings = Settings(gallery=tmp_path, limits=Limits(attempts=1))
+    studio = Scripted(settings, engine)
+    app = await studio.create("a hat", autonomy="fix")
+    events: list[Event] = []
+    async for event in studio.follow(app.id):
+        events.append(event)
+        if isinstance(event, Asked):
+            assert event.what == "package"
+            await studio.answer(app.id, "vibe-test-hat" in event.text)
+    app = studio.archive.load(app.id)
+    assert app.status == "ready", [e for e in events if hasattr(e, "sentence")]
+    assert {e.name for e in events if isinstance(e, PackageReady)} == {
+        "vibe-test-hat",
+        "vibe-test-brim",
+    }
+    files = studio.archive.files(app.id)
+    assert b"vibe-test-hat==1.0" in files[FILE]
+    outcome = await studio.run_script(app.id, [])
+    assert outcome.stdout == b"hat 1.0\n"
+
+
+async def test_with_free_an_unknown_package_is_refused_and_the_app_says_so(
+    tmp_path: Path, engine: DockerEngine
+) -> None:
+    settings = Settings(gallery=tmp_path, limits=Limits(attempts=1))
+    studio = Scripted(settings, engine)
+    app = await studio.create("a hat", autonomy="free")
+    end = await studio.wait(app.id)
+    assert end.status == "failed"
+    assert "vibe-test-hat is a package that Vibe doesn't know" in end.sentence
