@@ -11,7 +11,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from vibe.errors import EngineFault
-from vibe.sandbox import policy
+from vibe.sandbox import fetching_policy, policy
 from vibe.settings import SANDBOXES
 
 IMAGE = "sha256:" + "ab" * 32
@@ -115,6 +115,100 @@ def test_any_loosening_of_the_host_settings_is_refused(key: str, value: Any) -> 
     wanted["HostConfig"][key] = value
     with pytest.raises(EngineFault, match=key):
         policy.refuse(wanted)
+
+
+VOLUME = {
+    "Type": "volume",
+    "Source": "vibe-packages-" + "a" * 64,
+    "Target": "/packages",
+    "ReadOnly": True,
+    "VolumeOptions": {"NoCopy": True},
+}
+
+
+def test_a_box_may_have_its_packages_and_no_other_mount() -> None:
+    loaded = policy.load(SANDBOXES / "policy.yaml")
+    wanted = policy.settings(loaded, "python", IMAGE, LABELS, cpus=2, packages="a" * 64)
+    assert wanted["HostConfig"]["Mounts"] == [VOLUME]
+    assert "PYTHONPATH=/packages" in wanted["Env"]
+    policy.refuse(wanted)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"ReadOnly": False},
+        {"Type": "bind"},
+        {"Type": "bind", "Source": "/"},
+        {"Source": "vibe-packages-cache"},
+        {"Source": "vibe-packages-" + "a" * 63},
+        {"Source": "vibe-packages-" + "A" * 64},
+        {"Source": ""},
+        {"Target": "/work"},
+        {"Target": "/packages/"},
+        {"VolumeOptions": {}},
+        {"VolumeOptions": {"NoCopy": True, "DriverConfig": {"Name": "local", "Options": {}}}},
+        {"BindOptions": {"Propagation": "shared"}},
+        {"Consistency": "default"},
+    ],
+)
+def test_any_other_mount_is_refused(change: dict[str, Any]) -> None:
+    wanted = built()
+    wanted["HostConfig"]["Mounts"] = [{**VOLUME, **change}]
+    with pytest.raises(EngineFault, match="Mounts"):
+        policy.refuse(wanted)
+
+
+def test_two_volumes_at_one_place_are_refused() -> None:
+    wanted = built()
+    wanted["HostConfig"]["Mounts"] = [VOLUME, {**VOLUME, "Source": "vibe-packages-" + "b" * 64}]
+    with pytest.raises(EngineFault, match="Mounts"):
+        policy.refuse(wanted)
+
+
+def fetching(**changes: Any) -> dict[str, Any]:
+    loaded = policy.load(SANDBOXES / "policy.yaml")
+    values = {"volume": "vibe-packages-" + "a" * 64, "wheels": "", "host": False, **changes}
+    return fetching_policy.settings(IMAGE, LABELS, cpus=2, seccomp=loaded.seccomp, **values)
+
+
+@pytest.mark.parametrize("changes", [{}, {"volume": ""}, {"host": True}, {"wheels": "/srv/wheels"}])
+def test_the_box_that_fetches_is_allowed_what_it_needs(changes: dict[str, Any]) -> None:
+    fetching_policy.refuse(fetching(**changes), changes.get("wheels", ""))
+
+
+def test_an_ordinary_box_is_never_allowed_what_the_fetching_one_has() -> None:
+    with pytest.raises(EngineFault):
+        policy.refuse(fetching())
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("NetworkMode", "container:abc"),
+        ("Privileged", True),
+        ("CapDrop", []),
+        ("SecurityOpt", ["no-new-privileges:true", "seccomp=unconfined"]),
+        ("ReadonlyRootfs", False),
+        ("Memory", -1),
+        ("Mounts", [{"Type": "bind", "Source": "/", "Target": "/wheels", "ReadOnly": True}]),
+        ("Mounts", [{"Type": "bind", "Source": "/srv", "Target": "/wheels", "ReadOnly": False}]),
+        ("Mounts", [{"Type": "bind", "Source": "/srv", "Target": "/cache", "ReadOnly": True}]),
+        ("Mounts", [{"Type": "volume", "Source": "x", "Target": "/cache", "ReadOnly": False}]),
+    ],
+)
+def test_any_loosening_of_the_fetching_box_is_refused(key: str, value: Any) -> None:
+    wanted = fetching(wheels="/srv")
+    wanted["HostConfig"][key] = value
+    with pytest.raises(EngineFault):
+        fetching_policy.refuse(wanted, "/srv")
+
+
+def test_the_fetching_box_has_no_secret_in_its_settings() -> None:
+    wanted = fetching()
+    wanted["Env"].append("UV_DEFAULT_INDEX=https://me:hush@host/simple")
+    with pytest.raises(EngineFault, match="Env"):
+        fetching_policy.refuse(wanted, "")
 
 
 BOX = [

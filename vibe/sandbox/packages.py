@@ -34,6 +34,8 @@ FRESH_S = 24 * 3600.0
 """How long the same names give the same lock without asking the index again."""
 UNPACKED = 4
 """How many times their wheels' weight packages may have on disk."""
+REMOVAL_S = 60.0
+"""How long a volume's box may take to be gone, on a machine that is busy."""
 RESERVE = 500_000_000
 """Bytes that an installation leaves free on the disk."""
 
@@ -217,12 +219,13 @@ class DockerPackages:
 
     async def _dropped(self, key: str) -> None:
         """Removes a half-filled volume; Docker may need a moment to let go of its box."""
-        for _ in range(20):
+        until = time.monotonic() + REMOVAL_S
+        while time.monotonic() < until:
             try:
                 await volumes.remove(self._client, key)
                 return
             except Busy:
-                await asyncio.sleep(0.1)
+                await asyncio.sleep(0.2)
             except EngineFault:
                 return
 

@@ -55,7 +55,8 @@ def card(
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             st.badge(word, color=colour, icon=ICONS[colour])
             st.caption(kind_title(app.kind) if app.kind != "auto" else "", width="content")
-        about = [count(len(app.revisions), "revision"), age(app.used or app.created)]
+        seen = f"seen working {age(app.seen)}" if app.seen else age(app.used or app.created)
+        about = [count(len(app.revisions), "revision"), seen]
         if app.spent.money:
             about.append(f"cost {money(app.spent.money)}")
         st.caption(" · ".join(part for part in about if part))

@@ -25,6 +25,8 @@ def header(app: App) -> None:
     parts = [app.model, age(app.created)]
     if app.kind != "auto":
         parts.insert(0, kind_title(app.kind))
+    if app.seen:
+        parts.append(f"seen working {age(app.seen)}")
     st.caption(plain(" · ".join(part for part in parts if part)))
 
 

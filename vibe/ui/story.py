@@ -217,6 +217,9 @@ def _fold_attempt(attempt: Attempt, event: ev.Event) -> None:
             )
         case ev.Fixed():
             attempt.fixes.append(event.sentence)
+        case ev.PackageReady(name=name, version=version, done=done, of=of):
+            said = f"{name} {version} is there ({done} of {of})."
+            attempt.stages.append(ev.Stage(name="packages", sentence=said))
         case ev.BoxStarted():
             attempt.engine = event.engine
         case ev.Output():
