@@ -1,0 +1,97 @@
+"""How long packages take: the first time, from uv's cache, installed before, and without network.
+
+Run: `python bench/packages.py [--quick] [--json]`. Needs Docker and a package index. `cold` begins
+with an empty uv cache and no lock remembered.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from vibe.errors import NoPackages
+from vibe.sandbox import fetching_policy, volumes
+from vibe.sandbox.docker import DockerEngine
+from vibe.sandbox.docker_client import Gone
+from vibe.sandbox.packages import PackageSource
+from vibe.settings import PackageRules
+
+SETS = {"one small": ["humanize"], "a few": ["folium", "beautifulsoup4", "pyfiglet", "qrcode"]}
+UNREACHABLE = {"UV_DEFAULT_INDEX": "http://127.0.0.1:9/simple"}
+
+
+async def measure(names: list[str], rounds: int) -> dict[str, list[float]]:
+    """Seconds to a mounted volume, by circumstance. Removes and makes the set's own volume and uv's
+    cache; both are caches."""
+    found: dict[str, list[float]] = {"cold": [], "cache": [], "installed": [], "offline": []}
+    with tempfile.TemporaryDirectory() as folder:
+        gallery = Path(folder)
+        for turn in range(rounds):
+            cold = PackageSource(PackageRules(), cache=gallery / f"cold-{turn}")
+            async with opened(gallery, cold) as engine:
+                key = (await engine.packages.resolve(names)).key
+                await volumes.remove(engine._client, key)
+                with contextlib.suppress(Gone):
+                    await engine._client.call(
+                        engine._client.api.remove_volume, fetching_policy.CACHE_VOLUME
+                    )
+            fresh = PackageSource(PackageRules(), cache=gallery / f"fresh-{turn}")
+            async with opened(gallery, fresh) as engine:
+                found["cold"].append(await timed(engine, names))
+                found["installed"].append(await timed(engine, names))
+                await volumes.remove(engine._client, key)
+                found["cache"].append(await timed(engine, names))
+            away = {**os.environ, **UNREACHABLE}
+            async with opened(gallery, PackageSource(PackageRules(), away, fresh.cache)) as engine:
+                try:
+                    found["offline"].append(await timed(engine, names))
+                except NoPackages as error:
+                    print(f"offline: {error.message}")
+    return found
+
+
+async def timed(engine: DockerEngine, names: list[str]) -> float:
+    since = time.monotonic()
+    packages = engine.packages
+    wanted = await packages.resolve(names)
+    await packages.install(wanted, lambda *said: None)
+    return time.monotonic() - since
+
+
+@contextlib.asynccontextmanager
+async def opened(gallery: Path, source: PackageSource) -> AsyncIterator[DockerEngine]:
+    engine = await DockerEngine.open(gallery=gallery, source=source)
+    try:
+        yield engine
+    finally:
+        await engine.close()
+
+
+async def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args()
+    table = {}
+    for title, names in list(SETS.items())[: 1 if arguments.quick else None]:
+        found = await measure(names, 1 if arguments.quick else 3)
+        table[title] = {
+            circumstance: round(statistics.median(seconds), 2) if seconds else None
+            for circumstance, seconds in found.items()
+        }
+        shown = ", ".join(f"{circumstance} {s} s" for circumstance, s in table[title].items())
+        print(f"{title} ({', '.join(names)}): {shown}")
+    if arguments.json:
+        print(json.dumps({"bench": "packages", "seconds": table}))
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
