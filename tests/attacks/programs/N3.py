@@ -7,6 +7,8 @@ from attack import name, tell
 
 reached, why = [], []
 for target in [*sys.argv[1:], f"host.docker.internal:{sys.argv[1].rpartition(':')[2]}"]:
+    if reached:
+        break  # where there is a network, no look-up shall leave the machine
     host, _, port = target.rpartition(":")
     try:
         socket.create_connection((host, int(port)), timeout=2).close()

@@ -4,11 +4,13 @@ import json
 import os
 import subprocess
 import sys
+import time
 
 LIMIT_S = 300
 here = os.path.dirname(os.path.abspath(__file__))
 for entry in json.loads(sys.argv[1]):
     command = [sys.executable, f"{here}/{entry[0]}.py", *entry[1:]]
+    began = time.monotonic()
     try:
         done = subprocess.run(command, capture_output=True, timeout=LIMIT_S, text=True)
         said = (done.stdout.strip().splitlines() or ["?"])[-1]
@@ -18,4 +20,5 @@ for entry in json.loads(sys.argv[1]):
             result = {"ended": done.returncode, "saw": (done.stderr or said)[-300:]}
     except subprocess.TimeoutExpired:
         result = {"ended": None, "saw": f"no end after {LIMIT_S} s"}
-    print(json.dumps({"id": entry[0], **result}), flush=True)
+    seconds = round(time.monotonic() - began, 2)
+    print(json.dumps({"id": entry[0], **result, "seconds": seconds}), flush=True)
