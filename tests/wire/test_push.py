@@ -37,6 +37,8 @@ def own_git(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(config))
     monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
     monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
 
 
 @pytest.fixture
@@ -261,7 +263,7 @@ def test_a_token_opens_an_http_remote_and_is_seen_nowhere(
     assert server.leaks == []
     assert not told.exists()
     assert not (tmp_path / "trace").exists()
-    assert not list(Path(tempfile.gettempdir()).glob("vibe-push-*/repository/.git"))
+    assert list((tmp_path / "temporary").iterdir()) == []
 
 
 def test_without_a_token_the_credential_helper_is_asked(
