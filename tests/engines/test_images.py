@@ -134,6 +134,7 @@ def test_an_older_image_goes_unless_a_container_uses_it(client, small: Recipe) -
         assert builder.retire(client, newer) == []
     finally:
         user.remove()
+    assert builder.retire(client, newer, [small.digest]) == [], "an app is pinned to it"
     assert builder.retire(client, newer) == [small.tag]
     assert not builder.present(client, small)
     assert builder.present(client, newer)

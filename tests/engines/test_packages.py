@@ -10,7 +10,7 @@ import http.server
 import threading
 import zipfile
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import docker
@@ -19,12 +19,12 @@ import pytest
 from tests.scripted import ScriptedModel, code
 from vibe.app import App
 from vibe.errors import NoPackages
-from vibe.events import Asked, Event, PackageReady
+from vibe.events import Asked, Event, Notice, PackageReady
 from vibe.model import Model
 from vibe.sandbox import volumes
 from vibe.sandbox.docker import DockerEngine
 from vibe.sandbox.engine import BoxSpec
-from vibe.sandbox.lock import FILE, Lock
+from vibe.sandbox.lock import FILE, Lock, read
 from vibe.sandbox.packages import PackageSource
 from vibe.settings import Limits, PackageRules, Settings
 from vibe.studio import Studio
@@ -312,7 +312,8 @@ title: Hatter
 kind: script
 summary: A test.
 packages: [vibe-test-hat, vibe-test-nowhere, os, pandas]
-checks: []
+checks:
+  - {name: Says hat, args: [], stdout: ["hat 1.0"]}
 ```"""
 MAIN = "import vibe_test_hat\nprint('hat', vibe_test_hat.VERSION)\n"
 
@@ -344,6 +345,25 @@ async def test_an_unknown_package_is_asked_about_installed_archived_and_there_ag
     assert b"vibe-test-hat==1.0" in files[FILE]
     outcome = await studio.run_script(app.id, [])
     assert outcome.stdout == b"hat 1.0\n"
+
+    # Checked again without a model, its time is noted.
+    assert (app.pins["lock"], app.seen is not None) == (read(files[FILE].decode()).key, True)
+    archive = studio.archive
+    archive.save(replace(app, seen="2020-01-01T00:00:00.000Z"))
+    checked = await studio.check(app.id)
+    assert checked.seen is not None
+    assert checked.seen > app.created
+    assert checked.verdict is not None
+    assert (tmp_path / ".recipes" / app.pins["recipe"] / "python.Dockerfile").is_file()
+
+    # An image of the pinned recipe is as good as the pinned one; without either it says so.
+    gone = {"image": "sha256:" + "0" * 64}
+    archive.save(replace(app, pins={**app.pins, **gone}))
+    assert (await studio.run_script(app.id, [])).stdout == b"hat 1.0\n"
+    archive.save(replace(app, pins={**app.pins, **gone, "recipe": "f" * 64}))
+    assert (await studio.run_script(app.id, [])).stdout == b"hat 1.0\n"
+    notices = [e.text for e in archive.events(app.id) if isinstance(e, Notice)]
+    assert "runs on the present image instead of its own" in notices[-1]
 
 
 async def test_with_free_an_unknown_package_is_refused_and_the_app_says_so(

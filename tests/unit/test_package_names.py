@@ -164,9 +164,12 @@ def test_uv_s_variables_count_before_pip_s_and_passwords_show_nowhere(tmp_path: 
     assert found.variables["UV_FIND_LINKS"] == "/wheels"
     assert found.variables["HTTPS_PROXY"] == "http://proxy.example:3128"
     assert found.folder == str(tmp_path)
-    assert (found.own, found.loopback) == (True, False)
+    assert (found.own, found.network) == (True, "bridge")
     assert "hush" not in found.mark
-    assert index_environment({"PIP_INDEX_URL": "http://127.0.0.1:3141/simple"}).loopback
+    here = index_environment({"PIP_INDEX_URL": "http://127.0.0.1:3141/simple"})
+    assert here.network == "host"
+    alone = index_environment({"UV_FIND_LINKS": str(tmp_path), "UV_NO_INDEX": "1"})
+    assert alone.network == "none"
     assert not index_environment({}).own
 
 

@@ -168,11 +168,14 @@ def test_two_volumes_at_one_place_are_refused() -> None:
 
 def fetching(**changes: Any) -> dict[str, Any]:
     loaded = policy.load(SANDBOXES / "policy.yaml")
-    values = {"volume": "vibe-packages-" + "a" * 64, "wheels": "", "host": False, **changes}
+    values = {"volume": "vibe-packages-" + "a" * 64, "wheels": "", "network": "bridge", **changes}
     return fetching_policy.settings(IMAGE, LABELS, cpus=2, seccomp=loaded.seccomp, **values)
 
 
-@pytest.mark.parametrize("changes", [{}, {"volume": ""}, {"host": True}, {"wheels": "/srv/wheels"}])
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"volume": ""}, {"network": "host"}, {"network": "none"}, {"wheels": "/srv/wheels"}],
+)
 def test_the_box_that_fetches_is_allowed_what_it_needs(changes: dict[str, Any]) -> None:
     fetching_policy.refuse(fetching(**changes), changes.get("wheels", ""))
 

@@ -266,7 +266,7 @@ class DockerEngine:
             seccomp=self._policy.seccomp,
             volume=volume,
             wheels=environment.folder,
-            host=environment.loopback,
+            network=environment.network,
         )
         fetching_policy.refuse(wanted, environment.folder)
         return await self._sheltered(self._launch(wanted, lifetime_s))

@@ -21,11 +21,10 @@ MEMORY = 2048
 
 
 def settings(
-    image: str, labels: Labels, *, cpus: float, seccomp: str, volume: str, wheels: str, host: bool
+    image: str, labels: Labels, *, cpus: float, seccomp: str, volume: str, wheels: str, network: str
 ) -> dict[str, Any]:
     """The body of the engine's create request. `volume` is filled (empty: only resolving),
-    `wheels` the machine's folder of wheels (empty: none), and with `host` it uses the machine's
-    own network, which an index on 127.0.0.1 takes."""
+    `wheels` the machine's folder of wheels (empty: none), `network` bridge, host or none."""
     mounts = [_mount("volume", CACHE_VOLUME, CACHE, read_only=False)]
     if volume:
         mounts.append(_mount("volume", volume, TARGET, read_only=False))
@@ -53,7 +52,7 @@ def settings(
         "AttachStderr": True,
         "NetworkDisabled": False,
         "HostConfig": {
-            "NetworkMode": "host" if host else "bridge",
+            "NetworkMode": network,
             "Mounts": mounts,
             "CapDrop": ["ALL"],
             "SecurityOpt": ["no-new-privileges:true", f"seccomp={seccomp}"],
@@ -97,7 +96,7 @@ _BOX: Mapping[str, Any] = {
 }
 _HOST: Mapping[str, Any] = {
     **policy.HOST,
-    "NetworkMode": re.compile("bridge|host"),
+    "NetworkMode": re.compile("bridge|host|none"),
     "Runtime": "",
     "Ulimits": {"nofile": range(4096, 4097), "core": range(1)},
     "Mounts": {

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 from urllib.parse import urlsplit
 
 from vibe.sandbox import builder
@@ -28,8 +29,9 @@ class IndexEnvironment:
     """The machine's folder of wheels; empty when there is none."""
     own: bool
     """Whether the index is the machine's own choice; it may then give no release dates."""
-    loopback: bool
-    """Whether an index or proxy is on this very machine, where only its own network sees it."""
+    network: Literal["none", "bridge", "host"]
+    """What the box that fetches needs: none for a folder of wheels alone, the machine's own for an
+    index or proxy on 127.0.0.1, which only that sees."""
 
     @property
     def mark(self) -> str:
@@ -71,7 +73,11 @@ def index_environment(environ: Mapping[str, str]) -> IndexEnvironment:
         bundle=bundle,
         folder=folder,
         own=bool(found.get("UV_DEFAULT_INDEX") or folder),
-        loopback=any(map(_on_loopback, [*indexes, *proxies.values()])),
+        network="host"
+        if any(map(_on_loopback, [*indexes, *proxies.values()]))
+        else "none"
+        if "UV_NO_INDEX" in found and not addresses
+        else "bridge",
     )
 
 
