@@ -1,4 +1,5 @@
-"""How long packages take: the first time, from uv's cache, installed before, and without network.
+"""How long packages take: the first time, from uv's cache, installed before, and offline from the
+cache alone.
 
 Run: `python bench/packages.py [--quick] [--json]`. Needs Docker and a package index. `cold` begins
 with an empty uv cache and no lock remembered.
@@ -25,7 +26,7 @@ from vibe.sandbox.packages import PackageSource
 from vibe.settings import PackageRules
 
 SETS = {"one small": ["humanize"], "a few": ["folium", "beautifulsoup4", "pyfiglet", "qrcode"]}
-UNREACHABLE = {"UV_DEFAULT_INDEX": "http://127.0.0.1:9/simple"}
+UNREACHABLE = {"HTTPS_PROXY": "http://127.0.0.1:9", "HTTP_PROXY": "http://127.0.0.1:9"}
 
 
 async def measure(names: list[str], rounds: int) -> dict[str, list[float]]:
@@ -50,7 +51,9 @@ async def measure(names: list[str], rounds: int) -> dict[str, list[float]]:
                 await volumes.remove(engine._client, key)
                 found["cache"].append(await timed(engine, names))
             away = {**os.environ, **UNREACHABLE}
-            async with opened(gallery, PackageSource(PackageRules(), away, fresh.cache)) as engine:
+            forgetful = PackageSource(PackageRules(), away, gallery / f"away-{turn}")
+            async with opened(gallery, forgetful) as engine:
+                await volumes.remove(engine._client, key)
                 try:
                     found["offline"].append(await timed(engine, names))
                 except NoPackages as error:

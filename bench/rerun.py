@@ -26,7 +26,7 @@ IDEAS = {
     "web": "a tip calculator",
     "streamlit": "a loan dashboard",
     "flask": "a poll",
-    "script": "convert units",
+    "script": "find duplicate files",
 }
 
 

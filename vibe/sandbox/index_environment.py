@@ -35,8 +35,9 @@ class IndexEnvironment:
 
     @property
     def mark(self) -> str:
-        """Short and says nothing: differs when packages come from elsewhere."""
-        told = repr((sorted(self.variables.items()), self.folder))
+        """Short and says nothing: differs when packages come from elsewhere, by whatever way."""
+        places = {k: v for k, v in self.variables.items() if k.startswith("UV_")}
+        told = repr((sorted(places.items()), self.folder))
         return hashlib.sha256(told.encode()).hexdigest()[:16]
 
 
