@@ -305,6 +305,7 @@ async def test_a_volume_that_was_never_sealed_is_not_given_to_a_box(
     with pytest.raises(Exception, match="not installed"):
         await engine.start(BoxSpec(app="t", packages=key))
     assert await volumes.find(engine._client, key) is None
+    await volumes.remove(engine._client, key)
 
 
 PLAN = """```yaml
