@@ -17,7 +17,7 @@ RUN sh /build/install.sh /build/browser-requirements.txt
 
 FROM ${BASE}
 COPY ca.pem debian.sh /build/
-RUN sh /build/debian.sh ca-certificates chromium fonts-dejavu-core fonts-noto-color-emoji \
+RUN sh /build/debian.sh ca-certificates chromium-headless-shell fonts-dejavu-core fonts-noto-color-emoji \
       libatomic1 python3 \
  && useradd --uid 10001 --user-group --no-create-home --home-dir /work \
       --shell /usr/sbin/nologin box \
@@ -27,4 +27,4 @@ COPY --from=build /export/ /
 ENV LANG=C.UTF-8
 WORKDIR /work
 USER 10001:10001
-CMD ["chromium", "--version"]
+CMD ["chromium-headless-shell", "--version"]

@@ -178,6 +178,11 @@ async def test_a_button_that_does_nothing_is_found(workshop: Workshop) -> None:
     assert failed(found) == "controls: Nothing happens on: 'Roll the dice'."
 
 
+async def test_a_button_that_asks_for_a_file_is_live(workshop: Workshop) -> None:
+    body = "<input type=file id=f hidden><button onclick='f.click()'>Choose a file</button>"
+    assert (await workshop.page(body)).failed is None
+
+
 async def test_a_check_that_an_empty_page_passes_is_told_and_not_counted(
     workshop: Workshop,
 ) -> None:

@@ -75,7 +75,7 @@ def test_the_browser_image_shows_a_page_with_every_sort_of_letter(client) -> Non
 from playwright.sync_api import sync_playwright
 with sync_playwright() as playwright:
     browser = playwright.chromium.launch(
-        executable_path="/usr/bin/chromium",
+        executable_path="/usr/bin/chromium-headless-shell",
         args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"])
     page = browser.new_page()
     page.set_content("<h1>Tips 🍕</h1><button onclick='this.innerText=6*7'>Go</button>")

@@ -49,7 +49,7 @@ async def serve(looks, ports, reader, writer):
 async def main():
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
-            executable_path="/usr/bin/chromium", args=ARGUMENTS
+            executable_path="/usr/bin/chromium-headless-shell", args=ARGUMENTS
         )
         looks, ports = Looks(browser), Ports()
         await asyncio.start_server(ports.offered, "127.0.0.1", OFFERS)

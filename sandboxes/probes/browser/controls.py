@@ -59,7 +59,7 @@ def is_text(control):
 
 async def changes(visit, control, most):
     """Whether using a control changes the page; None when it can't be used."""
-    heard, loads = len(visit.downloads) + len(visit.notes), visit.loads
+    heard, loads = visit.heard(), visit.loads
     try:
         here = await visit.find("again", control)
         if here is None:
@@ -81,7 +81,7 @@ async def changes(visit, control, most):
             else:
                 await visit.page.wait_for_load_state("load", timeout=8000)
         return True
-    return changed or len(visit.downloads) + len(visit.notes) > heard or changed
+    return changed or visit.heard() > heard or changed
 
 
 async def use(here, control):

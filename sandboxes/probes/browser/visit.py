@@ -49,12 +49,14 @@ class Visit:
         self.crashed = self.hung = False
         self.loads = 0
         self.windows = 0
+        self.choosers = 0
         self.streamlit = False
         page.on("console", self._console)
         page.on("response", self._response)
         page.on("requestfailed", self._request_failed)
         page.on("dialog", lambda dialog: asyncio.ensure_future(self._accept(dialog)))
         page.on("download", lambda download: asyncio.ensure_future(self._download(download)))
+        page.on("filechooser", self._chooser)
         page.on("popup", lambda other: asyncio.ensure_future(self._popup(other)))
         page.on("crash", self._crash)
         page.on("framenavigated", self._navigated)
@@ -148,12 +150,20 @@ class Visit:
         with contextlib.suppress(Error):
             await other.close()
 
+    def _chooser(self, _):
+        """A button that asks for a file does something, though the page stays as it is."""
+        self.choosers += 1
+
     def _crash(self, _):
         self.crashed = True
 
     def _navigated(self, frame):
         if frame == self.page.main_frame:
             self.loads += 1
+
+    def heard(self):
+        """How much the page has done that does not show in it."""
+        return len(self.downloads) + len(self.notes) + self.choosers
 
     # Asking the page
 
