@@ -25,6 +25,7 @@ _RESPONSE_DROPPED = HOP_BY_HOP | frozenset(
     b"feature-policy x-content-type-options x-dns-prefetch-control cross-origin-opener-policy "
     b"cross-origin-embedder-policy cross-origin-resource-policy origin-agent-cluster "
     b"cross-origin-opener-policy-report-only cross-origin-embedder-policy-report-only "
+    b"connection-allowlist connection-allowlist-report-only allow-connection-allowlist-from "
     b"clear-site-data service-worker-allowed report-to reporting-endpoints nel alt-svc link "
     b"speculation-rules refresh supports-loading-mode date server".split()
 )
@@ -39,6 +40,11 @@ games and copy buttons use them, and each needs a click."""
 
 _LOOPBACK = ("localhost", "127.0.0.1", "0.0.0.0", "[::1]")  # noqa: S104 - compared, not bound
 _BLANK = "".join(map(chr, range(33)))
+
+CONNECTIONS = b"(response-origin);redirects=allow;webrtc=block"
+"""Connection Allowlists (WICG; Chrome and Edge since 152): whatever a page and its frames and
+workers do, the browser connects to the page's own host only. Unlike CSP it also holds WebRTC,
+preconnect, name look-ups and the page's own navigation. Redirects are the gateway's to judge."""
 
 
 class Foreign(Exception):
@@ -70,6 +76,7 @@ def preview_policy(host: str, socket_scheme: str, framed_by: tuple[str, ...]) ->
     )
     return [
         (b"content-security-policy", csp.encode()),
+        (b"connection-allowlist", CONNECTIONS),
         (b"referrer-policy", b"same-origin"),
         (b"permissions-policy", ", ".join(f"{name}=()" for name in _DEVICES).encode()),
         (b"x-content-type-options", b"nosniff"),

@@ -124,14 +124,15 @@ async def raw_server(answer):
 
 
 @contextlib.asynccontextmanager
-async def gateway_to(port, *, live=None, **bounds):
-    """A gateway whose one preview is the server at `port`; gives a Preview."""
+async def gateway_to(port, *, live=None, lives=None, **bounds):
+    """A gateway whose one preview is the server at `port`, or that has all of `lives` by token;
+    gives a Preview."""
     live = live or Running(port)
     sock = free_socket()
     here = sock.getsockname()[1]
     told = []
     gateway = Gateway(
-        {live.token: live}.get,
+        (lives or {live.token: live}).get,
         Settings(port=here),
         Bounds(**bounds),
         failed=lambda live, sentence: told.append(sentence),

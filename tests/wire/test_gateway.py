@@ -66,6 +66,7 @@ async def test_every_answer_carries_the_policy_of_previews():
     assert "frame-ancestors http://vibe.localhost:" in csp
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert "camera=()" in answer.headers["permissions-policy"]
+    assert answer.headers["connection-allowlist"].startswith("(response-origin);")
     assert answer.headers["referrer-policy"] == "same-origin"
 
 
@@ -206,6 +207,31 @@ async def test_an_app_that_never_answers_is_given_up():
         answer = await ask(preview)
     assert answer.status_code == 502
     assert "did not answer within" in answer.text
+
+
+async def test_slow_and_endless_heads_of_one_app_do_not_hurt_another_s_preview():
+    async def hostile(reader, writer):
+        target = (await reader.readuntil(b"\r\n\r\n")).split(b" ")[1]
+        writer.write(b"HTTP/1.1 200 OK\r\n")
+        while True:
+            writer.write(b"X-Again: y\r\n" * 9000 if target == b"/bomb" else b"X")
+            await writer.drain()
+            await asyncio.sleep(0.05)
+
+    good = answering(ok(b"at once"))
+    async with raw_server(hostile) as bad_port, raw_server(good) as good_port:
+        lives = {TOKEN: Running(bad_port), TOKEN[::-1]: Running(good_port, TOKEN[::-1])}
+        async with gateway_to(bad_port, lives=lives, head_s=3) as preview:
+            paths = ["/bomb", "/drop"] * 32
+            asked = [asyncio.create_task(ask(preview, path, timeout=60)) for path in paths]
+            done = set()
+            while len(good.requests) < 5:
+                host = {"host": preview.host.replace(TOKEN, TOKEN[::-1])}
+                assert (await ask(preview, headers=host, timeout=60)).text == "at once"
+                done |= {path for path, task in zip(paths, asked, strict=True) if task.done()}
+            assert "/drop" not in done, "the good app was to answer while the bad one dribbles"
+            assert {answer.status_code for answer in await asyncio.gather(*asked)} == {502}
+        assert not any(preview.gateway._requests.values())
 
 
 async def test_endless_headers_end_at_the_cap():

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import httpx
 import pytest
-from playwright.async_api import async_playwright, expect
+from playwright.async_api import Error, async_playwright, expect
 from preview_support import TOKEN, free_socket
 
 HERE = Path(__file__).parent
@@ -217,4 +217,16 @@ async def test_a_generated_page_reaches_nothing_but_its_own_host(tmp_path, chrom
             for inner in page.frames[1:]:
                 assert "The UI" not in await inner.content()
             await expect(page.get_by_role("heading", name="The UI")).to_be_visible()
+        # Chromium ends a page that uses WebRTC from an empty frame of its own; the UI goes on.
+        await page.goto(f"http://vibe.localhost:{port}/?frame={preview}")
+        frame = await (await page.wait_for_selector("iframe")).content_frame()
+        await frame.wait_for_function("document.title.includes('done')")
+        ui = await page.context.new_cdp_session(page)  # a Playwright page counts as crashed
+        with contextlib.suppress(Error):
+            await frame.evaluate(
+                "new (document.body.appendChild(document.createElement('iframe'))"
+                ".contentWindow.RTCPeerConnection)().createDataChannel('x')"
+            )
+        said = await ui.send("Runtime.evaluate", {"expression": "document.body.innerText"})
+        assert "The UI" in said["result"]["value"]
         assert not any(outside.asked)
