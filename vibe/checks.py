@@ -117,6 +117,7 @@ async def examine(
             else:
                 runs = await try_script(ladder, box, plan, kind, files, limits)
     except BoxLost as lost:
+        await engine.sweep()  # raises when the engine itself is gone: not the program's fault
         ladder.done("alive", False, "The box ended while the program ran.", lost.message)
         runs = False
     finally:

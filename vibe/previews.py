@@ -12,6 +12,7 @@ from vibe.errors import EngineFault, NoSuchApp, UserError
 from vibe.events import Acted, Output, now
 from vibe.running import Running, how_it_ended
 from vibe.sandbox.engine import Box
+from vibe.sandbox.places import Places
 from vibe.settings import Settings
 from vibe.troubles import Troubles
 
@@ -46,10 +47,13 @@ class Live:
 class Previews:
     """The running previews of one studio."""
 
-    def __init__(self, settings: Settings, archive: Archive) -> None:
+    def __init__(self, settings: Settings, archive: Archive, line: Places) -> None:
         self._settings = settings
         self._archive = archive
+        self._line = line
         self._lives: dict[str, Live] = {}
+        self._held: dict[str, str] = {}
+        """By token, what is given back to the line when the box is gone."""
         self._watchers: set[asyncio.Task[None]] = set()
         self.troubles = Troubles([settings.api_key])
 
@@ -83,6 +87,8 @@ class Previews:
             live = self._opened(app_id, revision, running)
             if before is not None:
                 await self.end(before)
+        if live.token not in self._held:
+            self._held[live.token] = self._line.hold(app_id, "python")
         self.troubles.forget(app_id)  # a program that begins anew has none yet
         running.printed.listener = self.troubles.listener(app_id, revision)
         await self._make_room()
@@ -149,7 +155,32 @@ class Previews:
                 with suppress(NoSuchApp):
                     await asyncio.to_thread(self._archive.append, live.app_id, [acted], sync=False)
         finally:
-            await live.running.stop()
+            try:
+                await live.running.stop()
+            finally:
+                self._line.give_back(self._held.pop(live.token, ""))
+
+    async def end_idle(self, seconds: float) -> None:
+        """Ends those that nobody has used for so long, and says so in their transcripts."""
+        for live in self._resting(seconds):
+            await self._end_because(live, f"Nobody used it for {seconds / 60:.0f} minutes.")
+
+    async def make_room(self, app_id: str, resting_s: float) -> None:
+        """Ends the preview that rests the longest, if one does for that many seconds; never that
+        of the app itself, which doesn't wait for it."""
+        for live in [live for live in self._resting(resting_s) if live.app_id != app_id][:1]:
+            await self._end_because(live, "It made room for an app that waited for a free box.")
+
+    def _resting(self, seconds: float) -> list[Live]:
+        found = [live for live in self.all() if not live.early and live.box.idle_s() > seconds]
+        return sorted(found, key=lambda live: live.box.idle_s(), reverse=True)
+
+    async def _end_because(self, live: Live, reason: str) -> None:
+        with suppress(EngineFault):  # its box is the engine's to remove
+            await self.end(live)
+        acted = Acted(action="ended", detail=reason)
+        with suppress(UserError):
+            await asyncio.to_thread(self._archive.append, live.app_id, [acted], sync=False)
 
     def failed(self, live: Live, sentence: str) -> None:
         """Remembers an answer that the gateway could not use."""

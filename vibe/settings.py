@@ -130,6 +130,10 @@ class Settings:
     """Days after its last use until an app that isn't kept goes to the trash; 0: never."""
     trash_days: int = 7
     """Days that a discarded app can be brought back; 0: until someone deletes it."""
+    idle_minutes: int = 30
+    """Minutes until an opened app that nobody uses is closed; 0: never."""
+    boxes_gib: float = 0.0
+    """GiB of memory that all boxes may have together; 0: three quarters of the machine's."""
     github_api: str = "https://api.github.com"
     """VIBE_GITHUB_API: where new repositories are made; a company's server has its own."""
     limits: Limits = field(default_factory=Limits)
@@ -211,11 +215,12 @@ def checked(values: dict[str, Any]) -> Settings:
     try:
         if "gallery" in values:
             values["gallery"] = Path(values["gallery"]).expanduser().absolute()
-        for name in ("port", "expiry_days", "trash_days"):
+        for name in ("port", "expiry_days", "trash_days", "idle_minutes", "boxes_gib"):
             if name in values:
-                values[name] = int(values[name])
-                if values[name] < 0:
-                    raise ValueError(f"`{name}` is less than nothing")
+                number = float if name == "boxes_gib" else int
+                values[name] = number(values[name])
+                if not 0 <= values[name] < 1e6:
+                    raise ValueError(f"`{name}` is not a number from 0 on")
         if "pictures" in values:
             values["pictures"] = tuple(str(name) for name in values["pictures"])
         if "limits" in values:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import AsyncExitStack, aclosing, suppress
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -27,9 +28,11 @@ from vibe.events import (
     Event,
     FilesWritten,
     Finished,
+    Notice,
     Requested,
     now,
 )
+from vibe.housekeeping import RESTING_S, keep_house
 from vibe.keeping import Keeper
 from vibe.kinds import kind as kind_named
 from vibe.loop import Built, build
@@ -42,11 +45,14 @@ from vibe.redaction import redact
 from vibe.running import NotServing, Printed, how_it_ended, open_box, serve
 from vibe.sandbox import lock
 from vibe.sandbox.engine import Box, Engine, Outcome, OutputSink
+from vibe.sandbox.places import Places
 from vibe.settings import Settings
 from vibe.starters import CONNECT, STARTERS, StarterModel
 from vibe.supply import Supply
 from vibe.troubles import Trouble
 
+PATIENCE_S = 60.0
+"""How long a person waits for a box to run an app in; a build waits as long as it takes."""
 CLOCK_S = 6 * 3600.0
 """How often apps are looked through for those that have expired; days are what counts."""
 
@@ -81,16 +87,26 @@ class Studio:
             settings.gallery, secrets=[settings.api_key] if settings.api_key else []
         )
         self._builds: dict[str, _Build] = {}
-        self.previews = Previews(settings, self.archive)
+        self.line = Places(settings.gallery, int(settings.boxes_gib * (1 << 30)))
+        """Who waits for boxes, and who has them."""
+        self.previews = Previews(settings, self.archive, self.line)
         self._opening: dict[str, asyncio.Lock] = {}
         self._saving = asyncio.Lock()
-        self._daily: asyncio.Task[None] | None = None
+        self._clocks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
         await asyncio.to_thread(self.archive.recover)
         if self.engine is not None:
-            await self.engine.sweep()
-        self._daily = asyncio.create_task(self._look_at_the_clock())
+            with suppress(EngineFault):  # the house is kept from now on
+                await self.engine.sweep()
+        house = keep_house(
+            self.engine,
+            self.archive,
+            self.previews,
+            self.line,
+            lambda: self.settings.idle_minutes * 60.0,
+        )
+        self._clocks = [asyncio.create_task(c) for c in (house, self._look_at_the_clock())]
         return self
 
     async def __aexit__(
@@ -103,11 +119,12 @@ class Studio:
 
     async def close(self) -> None:
         """Stops every build and preview; their apps stay as they are in the archive."""
-        if self._daily is not None:
-            self._daily.cancel()
-            await asyncio.gather(self._daily, return_exceptions=True)
+        for clock in self._clocks:
+            clock.cancel()
+        await asyncio.gather(*self._clocks, return_exceptions=True)
         await asyncio.gather(*map(self.stop, list(self._builds)), return_exceptions=True)
         await self.previews.close()
+        self.line.close()
         if self.engine is not None:
             await self.engine.close()
 
@@ -367,7 +384,9 @@ class Studio:
             model: Model = by_hand.You()
             if files is None:
                 model = await self._model(app, asked.text, model_name)
-            end = await self._through(app, asked, model, files, budget)
+            async with self._place(app.id, "python", "browser") as waited:
+                budget.pause(waited)
+                end = await self._through(app, asked, model, files, budget)
         except VibeError as error:
             end = Finished(status="failed", sentence=error.message, fix=error.fix)
         except asyncio.CancelledError:
@@ -560,24 +579,27 @@ class Studio:
             files = await asyncio.to_thread(self.archive.files, app_id, chosen.commit)
             data = await asyncio.to_thread(self.archive.data, app_id)
             output: list[Event] = []
-            box = await self._box(app, files, data, output)
-            try:
-                running = await serve(
-                    box, kind, start_s=self.settings.limits.start_s, emit=output.append
-                )
-            except NotServing as failure:
-                await box.stop()
-                self.previews.troubles.add(
-                    app_id, chosen.number, failure.sentence, failure.evidence
-                )
-                raise UserError(failure.sentence, "Ask for a repair, or see its log.") from failure
-            except BaseException:
-                await box.stop()
-                raise
-            output.append(Acted(action="run", detail=f"revision {chosen.number}"))
-            await asyncio.to_thread(self.archive.append, app_id, output, sync=False)
-            await asyncio.to_thread(self.archive.save, replace(app, used=now()))
-            return await self.previews.show(app_id, chosen.number, running)
+            async with self._place(app_id, "python", patience_s=PATIENCE_S):
+                box = await self._box(app, files, data, output)
+                try:
+                    running = await serve(
+                        box, kind, start_s=self.settings.limits.start_s, emit=output.append
+                    )
+                except NotServing as failure:
+                    await box.stop()
+                    self.previews.troubles.add(
+                        app_id, chosen.number, failure.sentence, failure.evidence
+                    )
+                    raise UserError(
+                        failure.sentence, "Ask for a repair, or see its log."
+                    ) from failure
+                except BaseException:
+                    await box.stop()
+                    raise
+                output.append(Acted(action="run", detail=f"revision {chosen.number}"))
+                await asyncio.to_thread(self.archive.append, app_id, output, sync=False)
+                await asyncio.to_thread(self.archive.save, replace(app, used=now()))
+                return await self.previews.show(app_id, chosen.number, running)
 
     async def run_script(
         self,
@@ -596,25 +618,26 @@ class Studio:
         files = await asyncio.to_thread(self.archive.files, app_id, chosen.commit)
         data = await asyncio.to_thread(self.archive.data, app_id)
         output: list[Event] = []
-        box = await self._box(app, files, data, output)
-        try:
-            printed = Printed(output.append)
+        async with self._place(app_id, "python", patience_s=PATIENCE_S):
+            box = await self._box(app, files, data, output)
+            try:
+                printed = Printed(output.append)
 
-            def both(stream: Literal["stdout", "stderr"], data: bytes) -> None:
-                printed(stream, data)
-                if on_output:
-                    on_output(stream, data)
+                def both(stream: Literal["stdout", "stderr"], data: bytes) -> None:
+                    printed(stream, data)
+                    if on_output:
+                        on_output(stream, data)
 
-            outcome = await box.run(
-                [*kind.argv(), *argv],
-                env=kind.env,
-                stdin=stdin,
-                wall_s=self.settings.limits.seconds,
-                on_output=both,
-            )
-            left_out = await self.previews.keep_results(app_id, box)
-        finally:
-            await box.stop()
+                outcome = await box.run(
+                    [*kind.argv(), *argv],
+                    env=kind.env,
+                    stdin=stdin,
+                    wall_s=self.settings.limits.seconds,
+                    on_output=both,
+                )
+                left_out = await self.previews.keep_results(app_id, box)
+            finally:
+                await box.stop()
         self.previews.troubles.forget(app_id)
         if outcome.how == "error" and "Traceback (most recent call last)" in printed.tail:
             said = f"Run with {list(argv) or 'no arguments'}, it crashed: {how_it_ended(outcome)}."
@@ -647,7 +670,46 @@ class Studio:
         UserError while it is being built."""
         app = await asyncio.to_thread(self.archive.load, app_id)
         with self.archive.claim(app_id):
-            return await rechecking.recheck(self._engine(), self.archive, app, self.settings.limits)
+            async with self._place(app_id, "python", "browser", patience_s=PATIENCE_S):
+                return await rechecking.recheck(
+                    self._engine(), self.archive, app, self.settings.limits
+                )
+
+    @asynccontextmanager
+    async def _place(
+        self, app_id: str, *images: str, patience_s: float | None = None
+    ) -> AsyncIterator[float]:
+        """Keeps memory for the app's boxes; gives the seconds it waited for that, which its
+        transcript tells. Raises UserError after `patience_s`."""
+        since = time.monotonic()
+        waited = False
+
+        async def told(before: int) -> None:
+            nonlocal waited
+            waited = True
+            await self._notice(app_id, f"Waiting for a free box: {before or 'nobody'} before you.")
+            await self.previews.make_room(app_id, RESTING_S)
+
+        async with AsyncExitStack() as place:
+            try:
+                async with asyncio.timeout(patience_s):
+                    if self.engine is not None:
+                        await place.enter_async_context(self.line.place(app_id, images, told))
+            except TimeoutError:
+                raise UserError(
+                    "No box is free: other apps have all the memory that boxes may use.",
+                    "Close a running app, or wait for a build; Settings shows both.",
+                ) from None
+            if waited:
+                await self._notice(
+                    app_id, f"A box is free, {time.monotonic() - since:.0f} s later."
+                )
+            yield time.monotonic() - since
+
+    async def _notice(self, app_id: str, text: str) -> None:
+        await asyncio.to_thread(self.archive.append, app_id, [Notice(text=text)], sync=False)
+        if going := self._builds.get(app_id):
+            going.changed.set()
 
     def live(self, app_id: str) -> Live | None:
         """The app's running preview, if there is one."""

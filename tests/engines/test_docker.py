@@ -33,7 +33,8 @@ from vibe.sandbox.engine import BoxSpec
 
 async def main():
     engine = await DockerEngine.open(gallery=Path(sys.argv[1]))
-    box = await engine.start(BoxSpec(app="orphan"))
+    for _ in range(int(sys.argv[2])):
+        box = await engine.start(BoxSpec(app="orphan"))
     print(box.id, flush=True)
     await box.run(["sleep", "600"], wall_s=None)
 
@@ -49,10 +50,12 @@ def client() -> Iterator[docker.APIClient]:
 
 
 @contextlib.asynccontextmanager
-async def another_process(gallery: Path) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
-    """A process that owns a box with a command in it, and the box's id."""
+async def another_process(
+    gallery: Path, count: int = 1
+) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
+    """A process that owns boxes, a command in the last one, and the id of that."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", OWNER, str(gallery), stdout=asyncio.subprocess.PIPE
+        sys.executable, "-c", OWNER, str(gallery), str(count), stdout=asyncio.subprocess.PIPE
     )
     assert process.stdout
     try:

@@ -48,6 +48,7 @@ class PipeBox:
         self._link, self._memory, self._remove = link, memory, remove
         self._deadline = time.monotonic() + lifetime_s
         self._stopped = False
+        self._used = time.monotonic()
         self._removal: asyncio.Task[None] | None = None
         self._watch = asyncio.create_task(self._watch_over())
 
@@ -75,7 +76,7 @@ class PipeBox:
         wall_s: float | None = 30.0,
         on_output: OutputSink | None = None,
     ) -> Outcome:
-        began = time.monotonic()
+        began = self._used = time.monotonic()
         left = self._deadline - began
         channel = await self._link.open("run", argv=list(argv), env=dict(env or {}))
         output = _Output(on_output)
@@ -137,7 +138,13 @@ class PipeBox:
             raise
         if not channel.opened:
             raise ConnectionRefusedError(errno.ECONNREFUSED, f"nothing listens on port {port}")
-        return PipeStream(channel)
+        return PipeStream(channel, self._use)
+
+    def idle_s(self) -> float:
+        return time.monotonic() - self._used
+
+    def _use(self) -> None:
+        self._used = time.monotonic()
 
     async def export(self, folder: str = ".", *, max_bytes: int = 64 << 20) -> Export:
         if folder not in (".", "") and (reason := pipe_files.odd(folder)):
@@ -242,8 +249,8 @@ class PipeBox:
 class PipeStream:
     """`engine.Stream` over a channel."""
 
-    def __init__(self, channel: Channel) -> None:
-        self._channel = channel
+    def __init__(self, channel: Channel, use: Callable[[], None]) -> None:
+        self._channel, self._use = channel, use
         self._rest = b""
         self._closed = False
 
@@ -251,10 +258,12 @@ class PipeStream:
         if not self._rest and not self._closed:
             piece = await self._channel.receive()
             self._rest = piece[1] if piece else b""
+            self._use()
         found, self._rest = self._rest[:limit], self._rest[limit:]
         return found
 
     async def write(self, data: bytes) -> None:
+        self._use()
         await self._channel.send(data)
 
     async def end(self) -> None:

@@ -59,6 +59,8 @@ class DockerEngine:
         self._starts = asyncio.Semaphore(STARTS)
         self._boxes: dict[str, PipeBox] = {}
         self._pending: set[asyncio.Task[PipeBox]] = set()
+        self._names: set[str] = set()
+        """Containers that are being started."""
         self._closed = False
         self._wanted = gvisor
         self._choosing = asyncio.Lock()
@@ -160,16 +162,25 @@ class DockerEngine:
         found = await self._client.call(
             self._client.api.containers, all=True, filters={"label": mine}
         )
-        removed = []
-        for container in found:
-            labels = container["Labels"]
-            owner, deadline = labels.get("vibe.owner", ""), labels.get("vibe.deadline", "0")
-            late = not deadline.isdigit() or int(deadline) < time.time()
-            if late or (owner != self._owner.name and not owners.alive(self._gallery, owner)):
-                await self._remove(container["Id"])
-                removed.append(container["Id"])
+        gone = [container["Id"] for container in found if self._nobodys(container)]
+        ends = await asyncio.gather(*map(self._remove, gone), return_exceptions=True)
+        for end in ends:
+            if isinstance(end, BaseException):
+                raise end
         owners.forget_dead(self._gallery)
-        return removed
+        return gone
+
+    def _nobodys(self, container: dict[str, Any]) -> bool:
+        """Whether a container's time is over, its owner is dead, or it is this engine's and the
+        engine lost it: Docker was restarted, or hung while it should start or remove it."""
+        labels = container["Labels"]
+        owner, deadline = labels.get("vibe.owner", ""), labels.get("vibe.deadline", "0")
+        if not deadline.isdigit() or int(deadline) < time.time():
+            return True
+        if owner != self._owner.name:
+            return not owners.alive(self._gallery, owner)
+        known = container["Id"] in self._boxes
+        return not known and self._names.isdisjoint(n.lstrip("/") for n in container["Names"])
 
     async def close(self) -> None:
         if self._closed:
@@ -226,6 +237,7 @@ class DockerEngine:
         async with self._starts:
             name = f"vibe-{uuid.uuid4().hex}"
             began = int(time.time()) - 1
+            self._names.add(name)
             try:
                 created = await self._client.call(
                     self._client.api.create_container_from_config, wanted, name
@@ -236,6 +248,7 @@ class DockerEngine:
             except BaseException:
                 with contextlib.suppress(EngineFault):
                     await self._remove(name)
+                self._names.discard(name)
                 raise
             identity = created["Id"]
             box = PipeBox(
@@ -248,6 +261,7 @@ class DockerEngine:
                 remove=functools.partial(self._forget, identity),
             )
             self._boxes[identity] = box
+            self._names.discard(name)
             return box
 
     def _labels(self, app: str, lifetime_s: float) -> policy.Labels:

@@ -121,6 +121,9 @@ class Box(Protocol):
     async def export(self, folder: str = ".", *, max_bytes: int = 64 << 20) -> Export:
         """Regular files below /work/<folder>."""
 
+    def idle_s(self) -> float:
+        """Seconds since a command was begun in it, or a byte went through one of its streams."""
+
     async def stop(self) -> None:
         """Ends and removes the box, ≤ 1 s; safe to call twice, and after the box died."""
 
@@ -161,7 +164,8 @@ class Engine(Protocol):
         """A started box whose runner has answered. Raises EngineFault (with a fix)."""
 
     async def sweep(self) -> list[str]:
-        """Removes boxes of this gallery whose owner is dead; returns their ids."""
+        """Removes boxes of this gallery whose owner is dead or has lost them, and whose time is
+        over; returns their ids. Raises EngineFault."""
 
     async def close(self) -> None:
         """Stops every box this engine object started."""

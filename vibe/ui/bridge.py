@@ -20,6 +20,7 @@ from vibe.model import Endpoint, Role
 from vibe.model_trial import Tried
 from vibe.previews import Live
 from vibe.sandbox.engine import Engine, Outcome, OutputSink
+from vibe.sandbox.places import Waiting
 from vibe.settings import Settings
 from vibe.studio import Studio
 from vibe.troubles import Trouble
@@ -153,6 +154,10 @@ class Bridge:
 
     def lives(self) -> list[Live]:
         return self._wait(_called(self._studio.previews.all))
+
+    def waiting(self) -> list[Waiting]:
+        """Who stands in the line for boxes, in this Vibe or another on its gallery."""
+        return self._wait(_called(self._studio.line.waiting))
 
     def close_preview(self, app_id: str) -> None:
         self._wait(self._studio.close_preview(app_id), BOX_S)

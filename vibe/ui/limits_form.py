@@ -110,9 +110,21 @@ def _keeping(bridge: Bridge) -> None:
             step=1,
             help="Then it is deleted for good. 0: only you empty the trash.",
         )
+        idle = st.number_input(
+            "Minutes until an open app that nobody uses is closed",
+            min_value=0,
+            value=settings.idle_minutes,
+            step=1,
+            help="Run it again whenever you like. 0: never.",
+        )
         pressed = st.form_submit_button("Save habits", icon=":material/save:")
     if pressed:
-        wanted = {"autonomy": autonomy, "expiry_days": expiry, "trash_days": trash}
+        wanted = {
+            "autonomy": autonomy,
+            "expiry_days": expiry,
+            "trash_days": trash,
+            "idle_minutes": idle,
+        }
         changes = {n: _or_usual(n, value) for n, value in wanted.items() if not fixed_by(n)}
         save(bridge, changes)
 

@@ -36,6 +36,9 @@ def boxes(bridge: Bridge) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.header("Running boxes", anchor=False, width="content")
         st.button("Look again", icon=":material/refresh:", type="tertiary", key="look_again")
+    if waiting := bridge.waiting():
+        apps = " · ".join(plain(one.app) for one in waiting)
+        st.caption(f":material/hourglass_empty: Waiting for a free box, in this order: {apps}")
     try:
         found = running_boxes(bridge.settings.gallery)
     except EngineFault as fault:
