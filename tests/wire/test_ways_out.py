@@ -106,7 +106,7 @@ async def app(reader, writer):
 
 @contextlib.asynccontextmanager
 async def browsing(chromium, log):
-    """A context of Chromium that writes down whom it looks up, and that lets WebRTC use the loopback."""
+    """A Chromium that writes down whom it looks up and lets WebRTC use the loopback."""
     async with async_playwright() as playwright:
         # Not a private window: that would connect to nothing ahead of time.
         browser = await playwright.chromium.launch_persistent_context(
@@ -131,13 +131,13 @@ async def try_all(browser, address, ports):
     page = await browser.new_page()
     await page.goto(page_address)
     ways = await page.evaluate("[Object.keys(quiet), Object.keys(alone)]")
-    await page.evaluate("ways => { for (const way of ways) go(way); }", ways[0])
+    await page.evaluate("ways => Promise.all(ways.map(go)).then(() => 0)", ways[0])
     for way in ways[1]:
         tab = await browser.new_page()
         await tab.goto(page_address)
         # A page that goes elsewhere, or that the browser ends for trying, has no answer to give.
         with contextlib.suppress(Error):
-            await tab.evaluate("way => { go(way); }", way)
+            await tab.evaluate("way => go(way)", way)
     return set(ways[0]) | set(ways[1])
 
 
