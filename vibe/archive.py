@@ -22,7 +22,7 @@ from vibe.index import FOLDER, Index, read_record
 from vibe.journal import Redactor
 from vibe.paths import safe_files
 from vibe.record import from_data, to_data, to_yaml
-from vibe.redaction import redact, redact_data
+from vibe.redaction import redact, redact_code, redact_data
 from vibe.repository import Commit, Repository
 from vibe.stored import Stored
 from vibe.titles import slug, title
@@ -56,7 +56,7 @@ class Archive:
 
     def __init__(self, root: Path, *, secrets: Sequence[str] = ()) -> None:
         """A gallery in `root`, made by the first app. `secrets` are masked wherever they would be
-        written to app.yaml or the transcript."""
+        written to app.yaml, the transcript or the code."""
         self.root = root
         self._trash = root / ".trash"
         self._secrets = tuple(secret for secret in secrets if secret)
@@ -231,9 +231,11 @@ class Archive:
     def commit(
         self, app_id: str, files: Mapping[str, bytes], message: str, *, tag: str | None = None
     ) -> str:
-        """Commits the app's whole code; returns the commit's id. Raises ModelFault for paths that
-        can't be used."""
-        files = safe_files(files)
+        """Commits the app's whole code, known secrets masked; returns the commit's id. Raises
+        ModelFault for paths that can't be used."""
+        files = {
+            path: redact_code(content, self._secrets) for path, content in safe_files(files).items()
+        }
         with writing("The code"):
             return self._repository(app_id).commit(files, redact(message, self._secrets), tag=tag)
 

@@ -116,7 +116,7 @@ def _push(
 ) -> None:
     from vibe import github, remotes
 
-    secrets = [settings.api_key]
+    secrets = settings.known_secrets
     if arguments.github is not None:
         token = github.token()
         remotes.examine(archive, app.id, choices, [token, *secrets])
@@ -199,7 +199,7 @@ def purge(settings: Settings, arguments: argparse.Namespace) -> int:
 
 def opened(settings: Settings) -> Archive:
     """The gallery, with builds whose process died marked as interrupted."""
-    archive = Archive(settings.gallery, secrets=[settings.api_key] if settings.api_key else [])
+    archive = Archive(settings.gallery, secrets=settings.known_secrets)
     archive.recover()
     return archive
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import base64
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from vibe.completion import Answer, objects
 from vibe.endpoints import Endpoint, connect, find_endpoint, first_chat_model, list_models
 from vibe.errors import ModelFault, UserError
+from vibe.redaction import redact
 from vibe.refusal import Passing, Refusal, no_such_model, refusal, unreachable
 from vibe.settings import Settings
 
@@ -112,6 +113,7 @@ class OpenAIModel:
         self._endpoint = endpoint
         self._limits = settings.limits
         self._roles = settings.roles
+        self._secrets = settings.known_secrets
         self._chosen = model or settings.model or first_chat_model(endpoint.models)
         self._on_wait = on_wait
         self._client: AsyncOpenAI | None = None
@@ -224,7 +226,7 @@ class OpenAIModel:
                 response = await open_things.enter_async_context(
                     client.chat.completions.with_streaming_response.create(
                         model=name,
-                        messages=_messages(prompt, pictures=pictures),
+                        messages=_messages(prompt, self._secrets, pictures=pictures),
                         stream=True,
                         extra_body=optional,
                     )
@@ -313,11 +315,13 @@ class OpenAIModel:
             self._on_wait(sentence)
 
 
-def _messages(prompt: Prompt, *, pictures: bool) -> Any:
-    """The messages as the endpoint wants them; a picture goes as a part beside the text."""
+def _messages(prompt: Prompt, secrets: Sequence[str], *, pictures: bool) -> Any:
+    """The messages as the endpoint wants them, secrets masked; a picture goes as a part beside
+    the text."""
+    masked = [replace(m, content=redact(m.content, secrets)) for m in prompt.messages]
     return [
         {"role": m.role, "content": m.content if not (pictures and m.pictures) else _parts(m)}
-        for m in prompt.messages
+        for m in masked
     ]
 
 

@@ -55,7 +55,7 @@ class Previews:
         self._held: dict[str, str] = {}
         """By token, what is given back to the line when the box is gone."""
         self._watchers: set[asyncio.Task[None]] = set()
-        self.troubles = Troubles([settings.api_key])
+        self.troubles = Troubles(settings.known_secrets)
 
     def of(self, app_id: str) -> Live | None:
         """The app's running preview, if there is one."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 MASK = "[secret]"
@@ -41,6 +41,38 @@ SHAPES = re.compile(
 )
 """Documented key formats of well-known services, PEM private keys (as far as
 they go when the end line is missing), bearer tokens, and the name and password of a URL."""
+
+
+_SECRET_NAME = re.compile(
+    r"(?:^|_)(?:\w*KEY|TOKEN|PAT|SECRETS?|PASSWORD|PASSWD|PASS|PWD|PASSPHRASE|CREDENTIALS?|AUTH|DSN)"
+    r"(?:_\d+)?$",
+    re.IGNORECASE,
+)
+
+
+def environment_secrets(environ: Mapping[str, str]) -> tuple[str, ...]:
+    """The values in an environment that look like secrets: by the variable's name (`…_TOKEN`,
+    `…_PASSWORD`, `…_KEY` …), unless the value is a path or a plain word or number; and the
+    passwords in addresses. The longest first. Values with the shape of a known key need not be
+    known."""
+    found = {
+        value.strip()
+        for name, value in environ.items()
+        if _SECRET_NAME.search(name) and _looks_secret(value.strip())
+    }
+    found |= {
+        password[1]
+        for value in environ.values()
+        for password in re.finditer(r"://[^\s:/@]*:([^\s/@]+)@", value)
+        if _looks_secret(password[1])
+    }
+    return tuple(sorted(found, key=lambda value: (-len(value), value)))
+
+
+def _looks_secret(value: str) -> bool:
+    if len(value) < SHORTEST or value.startswith(("/", "~", "./")) or value.isdecimal():
+        return False
+    return len(value) >= 16 or not value.isalpha()
 
 
 def redact(text: str, secrets: Sequence[str] = ()) -> str:
@@ -95,6 +127,15 @@ def redact_data(value: Any, secrets: Sequence[str] = ()) -> Any:
         case tuple():
             return tuple(redact_data(item, secrets) for item in value)
     return value
+
+
+def redact_code(content: bytes, secrets: Sequence[str] = ()) -> bytes:
+    """A file's content with known secret values replaced by MASK. Shapes stay: code that looks for
+    keys holds patterns and samples of them."""
+    for secret in secrets:
+        if len(secret) >= SHORTEST:
+            content = content.replace(secret.encode(), MASK.encode())
+    return content
 
 
 def _spans(text: str, secrets: Iterable[str]) -> list[tuple[int, int]]:

@@ -15,6 +15,7 @@ import platformdirs
 import yaml
 
 from vibe.errors import UserError
+from vibe.redaction import environment_secrets
 
 ROOT = Path(__file__).resolve().parent.parent
 """The checkout (or the folder that holds templates/ and sandboxes/)."""
@@ -118,6 +119,9 @@ class Settings:
     """OPENAI_BASE_URL: the endpoint; by default found (see docs/models.md)."""
     api_key: str = field(default="", repr=False)
     """OPENAI_API_KEY; never written anywhere."""
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+    """Values of other environment variables that look like secrets; masked wherever they turn up,
+    never written anywhere."""
     local_models: bool = True
     """Whether a model server on this machine is looked for when no endpoint is set."""
     autonomy: Autonomy = "fix"
@@ -142,6 +146,11 @@ class Settings:
     def takes_pictures(self, model: str) -> bool:
         """Whether the model of that name is shown attached pictures."""
         return any(fnmatch(model.lower(), pattern.lower()) for pattern in self.pictures)
+
+    @property
+    def known_secrets(self) -> tuple[str, ...]:
+        """Every secret that Vibe knows the value of."""
+        return tuple(dict.fromkeys(filter(None, (self.api_key.strip(), *self.secrets))))
 
     @property
     def ui_url(self) -> str:
@@ -174,7 +183,7 @@ def load(environ: Mapping[str, str] = os.environ, **overrides: Any) -> Settings:
     values = from_file(settings_file(environ))
     values |= {name: environ[variable] for name, variable in from_environment(environ).items()}
     values |= {key: value for key, value in overrides.items() if value is not None}
-    return checked(values)
+    return replace(checked(values), secrets=environment_secrets(environ))
 
 
 def from_environment(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
@@ -195,7 +204,7 @@ def from_file(path: Path) -> dict[str, Any]:
         ) from error
     if data is None:
         return {}
-    names = {f.name for f in fields(Settings)} - {"api_key"}
+    names = {f.name for f in fields(Settings)} - {"api_key", "secrets"}
     if not isinstance(data, dict) or not set(data) <= names:
         known = ", ".join(sorted(names))
         raise UserError(f"{path} has a setting Vibe doesn't know.", f"The settings are: {known}.")

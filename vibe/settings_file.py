@@ -24,7 +24,7 @@ def change(changes: Mapping[str, Any], environ: Mapping[str, str] = os.environ) 
     """
     given = from_environment(environ)
     for name in changes:
-        if name == "api_key":
+        if name in ("api_key", "secrets"):
             raise UserError("A key is never written down.", "Set OPENAI_API_KEY instead.")
         if name in given:
             raise UserError(
@@ -51,6 +51,8 @@ def origins(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
     given, filed = from_environment(environ), from_file(settings_file(environ))
     found = {}
     for setting in fields(Settings):
+        if setting.name == "secrets":
+            continue  # found, not set
         if setting.name in given:
             found[setting.name] = f"the environment ({given[setting.name]})"
         else:

@@ -83,9 +83,7 @@ class Studio:
         self.engine = engine
         self.engine_fault = engine_fault
         """Why there is no engine, and what to do; None when there is one."""
-        self.archive = Archive(
-            settings.gallery, secrets=[settings.api_key] if settings.api_key else []
-        )
+        self.archive = Archive(settings.gallery, secrets=settings.known_secrets)
         self._builds: dict[str, _Build] = {}
         self.line = Places(settings.gallery, int(settings.boxes_gib * (1 << 30)))
         """Who waits for boxes, and who has them."""
@@ -359,7 +357,7 @@ class Studio:
                 model="you" if files is not None else model or self.settings.model,
                 autonomy=autonomy or self.settings.autonomy,
                 way=way,
-                report=redact(report, [self.settings.api_key]),
+                report=redact(report, self.settings.known_secrets),
             )
             await asyncio.to_thread(self.archive.append, app.id, [asked], sync=True)
         except BaseException:

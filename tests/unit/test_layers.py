@@ -26,9 +26,9 @@ LAYERS = {
         plan_checks repairs checks ladder looking trying text_faults browser running verdict writing
         budget model_trial keeping narration prompts supply samples sharing""",
     "edge": """model endpoints choice completion refusal starters parameters sandbox archive
-        durable finding settings_file index journal pictures record redaction repository stored
+        durable finding settings_file index journal pictures record repository stored
         titles expiry whole similar""",
-    "data": "events settings errors app kinds modules paths webp",
+    "data": "events settings redaction errors app kinds modules paths webp",
 }
 """From top to bottom, as in the design; a package stands for all that is in it."""
 

@@ -101,7 +101,7 @@ def _pushed(
     name: str = "",
     public: bool = False,
 ) -> None:
-    secrets = [settings.api_key]
+    secrets = settings.known_secrets
     try:
         with st.spinner("Pushing …"):
             if address is not None:
