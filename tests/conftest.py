@@ -12,7 +12,9 @@ import docker
 import pytest
 from docker.errors import DockerException
 
-from vibe.sandbox import builder
+from vibe.errors import EngineFault
+from vibe.sandbox import bubblewrap, builder, cgroups
+from vibe.sandbox.box_environment import environment
 from vibe.sandbox.daemon import refusal
 from vibe.sandbox.images import IMAGES, recipe
 
@@ -21,11 +23,21 @@ CHROMIUMS = ("chromium", "chromium-browser", "google-chrome")
 
 @functools.cache
 def missing(part: str) -> str:
-    """Why tests that need `docker` or `browser` can't run here; empty when they can."""
+    """Why tests that need `docker`, `bubblewrap` or `browser` can't run here; empty when they can.
+
+    Root's engine with control groups is what the contract is for; without them it promises less."""
     if part == "browser":
         if any(shutil.which(name) for name in CHROMIUMS):
             return ""
         return "There is no Chromium: `tools/prepare chromium` installs it."
+    if part == "bubblewrap":
+        try:
+            bubblewrap.able()
+            if not environment("python").built:
+                return "bubblewrap's environment is not built: `vibe setup --bubblewrap` does it."
+        except EngineFault as fault:
+            return str(fault)
+        return "" if cgroups.find() else "There are no control groups that Vibe may write."
     if why_not := refusal():
         return f"No Docker engine answers ({why_not}): `make setup` starts or installs it."
     try:
@@ -38,7 +50,7 @@ def missing(part: str) -> str:
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     required = {name.strip() for name in os.environ.get("VIBE_REQUIRE", "").split(",")}
-    for part in ("docker", "browser"):
+    for part in ("docker", "bubblewrap", "browser"):
         if item.get_closest_marker(part) and (reason := missing(part)):
             if part in required:
                 pytest.fail(f"VIBE_REQUIRE names {part}. {reason}", pytrace=False)

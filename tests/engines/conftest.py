@@ -7,13 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from vibe.sandbox.bubblewrap import BubblewrapEngine
 from vibe.sandbox.docker import DockerEngine
 from vibe.sandbox.engine import Box, BoxSpec, Engine
 
-OPENERS = {"docker": DockerEngine.open}
+OPENERS = {"docker": DockerEngine.open, "bubblewrap": BubblewrapEngine.open}
 
 
-@pytest.fixture(params=[pytest.param("docker", marks=pytest.mark.docker)])
+@pytest.fixture(
+    params=[pytest.param(name, marks=getattr(pytest.mark, name)) for name in OPENERS]
+)
 async def engine(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Engine]:
     """An engine with a gallery of its own; its boxes are gone afterwards."""
     engine = await OPENERS[request.param](gallery=tmp_path)
