@@ -14,6 +14,7 @@ test: ## Everything the tests need, then all of them, the fast ones first
 	@tools/prepare environment dev
 	@tools/prepare chromium
 	@$(bin)/python -m vibe setup || case ",$$VIBE_REQUIRE," in *,docker,*) exit 1;; esac
+	@VIBE_ENGINE=bubblewrap $(bin)/python -m vibe setup || echo "  The tests of bubblewrap will be skipped."
 	@$(MAKE) --no-print-directory check
 	$(bin)/python -m pytest
 

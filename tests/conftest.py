@@ -34,7 +34,7 @@ def missing(part: str) -> str:
         try:
             bubblewrap.able()
             if not environment("python").built:
-                return "bubblewrap's environment is not built: `vibe setup --bubblewrap` does it."
+                return "Its environment isn't built: `VIBE_ENGINE=bubblewrap vibe setup` does it."
         except EngineFault as fault:
             return str(fault)
         return "" if cgroups.find() else "There are no control groups that Vibe may write."

@@ -39,7 +39,7 @@ def setup(settings: Settings, arguments: argparse.Namespace) -> int:
 
     apps = [*opened(settings).list(), *opened(settings).trash()]
     pinned = {str(app.pins.get(key, "")) for app in apps for key in ("image", "recipe")}
-    setting_up.setup(setting_up.console(verbose=arguments.verbose), pinned)
+    setting_up.setup(setting_up.console(verbose=arguments.verbose), pinned, settings.engine)
     return OK
 
 

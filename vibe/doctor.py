@@ -22,9 +22,10 @@ from docker.errors import DockerException
 
 from vibe import __version__
 from vibe.choice import chosen_model
-from vibe.errors import VibeError
-from vibe.sandbox import advisories, builder, owners
-from vibe.sandbox.daemon import refusal, remedy_for, this_machine
+from vibe.errors import EngineFault, VibeError
+from vibe.sandbox import advisories, bubblewrap, builder, owners
+from vibe.sandbox.box_environment import chromium, environment
+from vibe.sandbox.daemon import named, refusal, remedy_for, this_machine
 from vibe.sandbox.engine import Engine
 from vibe.sandbox.images import IMAGES, LABEL_IMAGE, ImageName, recipe
 from vibe.sandbox.policy import LABEL
@@ -76,10 +77,15 @@ def _python() -> Finding:
 
 def _engine(settings: Settings) -> list[Finding]:
     """The engine, its images, and the boxes that nobody owns any more."""
+    if settings.engine == "bubblewrap":
+        return [_without_docker("Boxes are bubblewrap's, as VIBE_ENGINE says.", "")]
     why = refusal()
     if why is not None:
         remedy = remedy_for(this_machine(), why)
-        return [Finding("engine", "problem", remedy.sentence, remedy.fix or "Run `vibe setup`.")]
+        fix = remedy.fix or "Run `vibe setup`."
+        if settings.engine == "docker" or named():
+            return [Finding("engine", "problem", remedy.sentence, fix)]
+        return [_without_docker(remedy.sentence, fix)]
     try:
         with contextlib.closing(docker.from_env(timeout=20)) as client:
             version, info = client.version(), client.info()
@@ -93,6 +99,25 @@ def _engine(settings: Settings) -> list[Finding]:
             ]
     except (DockerException, OSError) as error:
         return [Finding("engine", "problem", f"Docker failed: {error}.", "Look at its log.")]
+
+
+def _without_docker(sentence: str, fix: str) -> Finding:
+    """What bubblewrap can do for a machine on which no Docker answers, or isn't wanted."""
+    try:
+        bubblewrap.able()
+        if not environment("python").built:
+            raise EngineFault("What its boxes run on isn't there yet.", "Run `vibe setup`.")
+    except EngineFault as fault:
+        both = f"{fix} Or, with reduced isolation: {fault.fix}" if fix else fault.fix
+        return Finding("engine", "problem", f"{sentence} bubblewrap: {fault.message}", both)
+    without = "" if chromium() else " There is no Chromium, so nobody looks at apps in a browser."
+    return Finding(
+        "engine",
+        "warning",
+        f"{sentence} Apps run with bubblewrap, with reduced isolation, and only with the packages "
+        f"that its boxes have.{without}",
+        fix or "Unset VIBE_ENGINE where there is Docker.",
+    )
 
 
 def _protection(info: dict[str, Any]) -> Finding:
@@ -184,6 +209,9 @@ async def _isolation(engine: Engine | None) -> list[Finding]:
                     "Install a current gVisor, or take `runsc` out of Docker's settings.",
                 )
             ]
+        if engine.name == "bubblewrap":
+            fix = "Use Docker for programs that you trust less; docs/security.md compares them."
+            return [Finding("isolation", "warning", sentence, fix)]
         return [Finding("isolation", "ok", sentence)]
     return [Finding("isolation", "problem", posture.sentence, posture.fix)]
 

@@ -33,15 +33,26 @@ async def open_studio(settings: Settings) -> AsyncIterator[Studio]:
 
 
 async def open_engine(settings: Settings) -> tuple[Engine | None, EngineFault | None]:
-    """The engine there is, or why there is none."""
+    """The engine there is, or why there is none. Without Docker it is bubblewrap, if `vibe setup`
+    has readied it; never instead of a Docker that answers, or that DOCKER_HOST names."""
+    from vibe.sandbox import daemon
+    from vibe.sandbox.bubblewrap import BubblewrapEngine
     from vibe.sandbox.docker import DockerEngine
     from vibe.sandbox.packages import PackageSource
 
-    try:
-        source = PackageSource(settings.packages)
-        return await DockerEngine.open(gallery=settings.gallery, source=source), None
-    except EngineFault as fault:
-        return None, fault
+    faults = []
+    if settings.engine != "bubblewrap":
+        try:
+            source = PackageSource(settings.packages)
+            return await DockerEngine.open(gallery=settings.gallery, source=source), None
+        except EngineFault as fault:
+            faults.append(fault)
+    if settings.engine == "bubblewrap" or (settings.engine == "auto" and not daemon.named()):
+        try:
+            return await BubblewrapEngine.open(gallery=settings.gallery), None
+        except EngineFault as fault:
+            faults.append(fault)
+    return None, faults[0]
 
 
 async def stopped(studio: Studio) -> None:

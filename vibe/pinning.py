@@ -86,7 +86,7 @@ async def _image(engine: Engine, gallery: Path, app: App, emit: Emit) -> str:
     if found := await engine.image(pinned, digest):
         return found
     folder = gallery / RECIPES / Path(digest).name
-    if digest and folder.is_dir():
+    if digest and folder.is_dir() and engine.name == "docker":
         emit(
             Stage(name="image", sentence="Its image is gone and is built again, which takes long.")
         )

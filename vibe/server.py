@@ -82,6 +82,8 @@ async def _serve(settings: Settings, sock: Any, say: Callable[[str], None]) -> N
     async with open_studio(settings) as studio:
         if studio.engine_fault is not None:
             say(f"Apps can be written but not run: {studio.engine_fault}")
+        elif studio.engine is not None and studio.engine.name == "bubblewrap":
+            say("There is no Docker: apps run with bubblewrap, with reduced isolation.")
         aside = asyncio.create_task(_set_aside())
         with _installed(studio), _cancelled_at_end(aside):
             await listen(

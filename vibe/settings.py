@@ -23,6 +23,7 @@ TEMPLATES = ROOT / "templates"
 SANDBOXES = ROOT / "sandboxes"
 
 Autonomy = Literal["ask", "fix", "free"]
+EngineChoice = Literal["auto", "docker", "bubblewrap"]
 ROLES: tuple[Literal["plan", "code", "repair", "stronger"], ...] = (
     "plan",
     "code",
@@ -32,6 +33,7 @@ ROLES: tuple[Literal["plan", "code", "repair", "stronger"], ...] = (
 
 VARIABLES = {
     "gallery": "VIBE_GALLERY",
+    "engine": "VIBE_ENGINE",
     "host": "VIBE_HOST",
     "port": "VIBE_PORT",
     "url": "VIBE_URL",
@@ -102,6 +104,8 @@ class Settings:
 
     gallery: Path = field(default_factory=lambda: default_gallery())
     """VIBE_GALLERY"""
+    engine: EngineChoice = "auto"
+    """VIBE_ENGINE: what starts boxes; `auto` is Docker, and bubblewrap only without it."""
     host: str = "127.0.0.1"
     """VIBE_HOST: address the server binds."""
     port: int = 8501
@@ -250,6 +254,11 @@ def checked(values: dict[str, Any]) -> Settings:
     if settings.autonomy not in ("ask", "fix", "free"):
         raise UserError(
             f"Autonomy is {settings.autonomy!r}.", "It is one of: ask, fix, free (VIBE_AUTONOMY)."
+        )
+    if settings.engine not in ("auto", "docker", "bubblewrap"):
+        raise UserError(
+            f"The engine is {settings.engine!r}.",
+            "It is one of: auto, docker, bubblewrap (VIBE_ENGINE).",
         )
     return settings
 

@@ -19,12 +19,14 @@ import docker
 import platformdirs
 
 from vibe.errors import EngineFault, VibeError
-from vibe.sandbox import builder, daemon
+from vibe.sandbox import box_environment, bubblewrap, builder, daemon
 from vibe.sandbox.images import BASE_SCRIPT, IMAGES, ImageName, base_tag, recipe
 from vibe.sandbox.programs import installed, log
-from vibe.settings import SANDBOXES
+from vibe.settings import SANDBOXES, EngineChoice
 
 BASE_PACKAGES = ("debootstrap", "debian-archive-keyring")
+BUBBLEWRAP_PACKAGES = ("bubblewrap", "util-linux", "libseccomp2", "python3", "python3-venv")
+BROWSER_PACKAGES = ("chromium", "libatomic1", "fonts-dejavu-core")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,7 @@ class Step:
     """What setting up is about: reported when it starts something long, and when a step ends."""
 
     name: str
-    """engine, images, base, python, browser"""
+    """engine, images, base, python, browser, bubblewrap"""
     state: Literal["running", "done", "failed"]
     sentence: str
     seconds: float
@@ -42,13 +44,52 @@ class Step:
 Report = Callable[[Step], None]
 
 
-def setup(report: Report, spared: Collection[str] = ()) -> None:
+def setup(report: Report, spared: Collection[str] = (), engine: EngineChoice = "auto") -> None:
     """The engine, then the images; those that apps are pinned to are `spared` (ids or recipes'
-    digests). Blocks; from a coroutine call it in a thread.
+    digests). Where no Docker can be had, bubblewrap. Blocks; from a coroutine call it in a thread.
 
     Raises EngineFault: which step failed, why, what to do."""
-    ensure_engine(report)
+    if engine == "bubblewrap":
+        ensure_bubblewrap(report)
+        return
+    try:
+        ensure_engine(report)
+    except EngineFault as without:
+        if engine == "docker" or daemon.named():
+            raise
+        try:
+            ensure_bubblewrap(report)
+        except EngineFault as fault:
+            raise EngineFault(
+                f"{without.message} Nor can bubblewrap be used: {fault.message}",
+                f"{without.fix} Or, with reduced isolation: {fault.fix}",
+            ) from fault
+        return
     ensure_images(report, spared)
+
+
+def ensure_bubblewrap(report: Report) -> None:
+    """Returns once boxes can be started without Docker, with reduced isolation; installs what is
+    missing where it may. A browser to look at apps with is not insisted on.
+
+    Raises EngineFault with the exact command where a person has to do it."""
+    debian_root = os.geteuid() == 0 and daemon.this_machine().debian
+    with _step(report, "bubblewrap") as (doing, done), _alone(doing):
+        if bubblewrap.absent() and debian_root:
+            doing("installing bubblewrap")
+            daemon.install(BUBBLEWRAP_PACKAGES, "Installing bubblewrap")
+        bubblewrap.able()
+        for name in box_environment.NAMES:
+            wanted = box_environment.environment(name)
+            if not wanted.built:
+                doing(f"installing what {name} boxes run on")
+                box_environment.build(wanted)
+        if not box_environment.chromium() and debian_root:
+            doing("installing Chromium, to look at apps")
+            with contextlib.suppress(EngineFault):
+                daemon.install(BROWSER_PACKAGES, "Installing Chromium")
+        without = "" if box_environment.chromium() else ", and no browser to look at apps"
+        done(f"apps run without Docker, with reduced isolation{without}")
 
 
 def ensure_engine(report: Report) -> None:

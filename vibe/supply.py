@@ -86,7 +86,9 @@ class Supply:
         """The installed lock of as many of the names as can be had."""
         packages = self._engine.packages if self._engine else None
         if packages is None:
-            self._refuse(names, "This engine has no packages beside its image's own.")
+            self._refuse(
+                names, "Only Docker can get packages that are not part of the box already."
+            )
             return None
         while names:
             emit(Stage(name="packages", sentence=f"Looking for {', '.join(names)}."))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from vibe.app import Verdict
 from vibe.checks import Examination, facts
 from vibe.kinds import Kind
@@ -9,11 +11,25 @@ from vibe.ladder import ADVICE
 from vibe.plan import Plan
 from vibe.sandbox.engine import Engine
 
+REDUCED = "bubblewrap"
+"""The engine whose boxes are held less well than a container."""
+LABEL = "Reduced isolation: it ran with bubblewrap, without Docker."
+
 
 def judge(
     kind: Kind, plan: Plan, examination: Examination | None, engine: Engine | None
 ) -> Verdict:
-    """The verdict on the best attempt; on None: no attempt could be read."""
+    """The verdict on the best attempt; on None: no attempt could be read. What ran with reduced
+    isolation says so in its sentence, wherever that is shown."""
+    found = _judged(kind, plan, examination, engine)
+    if found.isolation == REDUCED:
+        return replace(found, sentence=f"{found.sentence} {LABEL}")
+    return found
+
+
+def _judged(
+    kind: Kind, plan: Plan, examination: Examination | None, engine: Engine | None
+) -> Verdict:
     isolation = examination.engine if examination else ""
     promised = (*(check.name for check in plan.checks), *plan.left_out)
     if examination is None:

@@ -20,6 +20,7 @@ import docker
 import yaml
 from docker.errors import DockerException
 
+from vibe.sandbox.bubblewrap import BubblewrapEngine
 from vibe.sandbox.docker import DockerEngine
 from vibe.sandbox.engine import Box, BoxSpec, Engine, Outcome
 from vibe.sandbox.images import recipe
@@ -32,6 +33,7 @@ CASES: dict[str, dict[str, Any]] = TABLE["cases"]
 ENGINES: dict[str, Callable[[Path], Awaitable[Engine]]] = {
     "docker": lambda gallery: DockerEngine.open(gallery=gallery, gvisor=False),
     "docker + gVisor": lambda gallery: DockerEngine.open(gallery=gallery, gvisor=True),
+    "bubblewrap": lambda gallery: BubblewrapEngine.open(gallery=gallery),
 }
 """How each engine is opened; one line makes an engine part of the suite."""
 PLANTED = "sk-planted-0123456789abcdef"

@@ -11,6 +11,8 @@ from __future__ import annotations
 import asyncio
 import datetime
 import json
+import os
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -46,9 +48,9 @@ def measure(name: str) -> dict[str, Any]:
             else:
                 found = asyncio.run(suite.verdicts(name, Path(gallery)))
         except VibeError as error:
-            return {"on": _day(), "with": _versions(), "failed": error.message, "verdicts": {}}
+            return {"on": _day(), "with": _versions(name), "failed": error.message, "verdicts": {}}
     verdicts = {case: [verdict.held, verdict.saw] for case, verdict in sorted(found.items())}
-    return {"on": _day(), "with": _versions(), "verdicts": verdicts}
+    return {"on": _day(), "with": _versions(name), "verdicts": verdicts}
 
 
 def section() -> str:
@@ -104,7 +106,11 @@ def _day() -> str:
     return datetime.datetime.now(datetime.UTC).date().isoformat()
 
 
-def _versions() -> str:
+def _versions(name: str) -> str:
+    if name == "bubblewrap":
+        said = subprocess.run(["bwrap", "--version"], capture_output=True, text=True, check=True)
+        user = "root" if os.geteuid() == 0 else "a user"
+        return f"{said.stdout.strip()}, started by {user}, Linux {os.uname().release.split('-')[0]}"
     client = docker.from_env()
     try:
         parts = {part["Name"]: part["Version"] for part in client.version().get("Components", [])}

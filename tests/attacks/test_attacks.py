@@ -14,7 +14,12 @@ from vibe.settings import ROOT
 TRIED = suite.tried("box") + suite.tried("host")
 
 
-@pytest.fixture(scope="module", params=[pytest.param("docker", marks=pytest.mark.docker)])
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(name, marks=getattr(pytest.mark, name)) for name in ("docker", "bubblewrap")
+    ],
+)
 def verdicts(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, Verdict]:

@@ -14,9 +14,7 @@ from vibe.sandbox.engine import Box, BoxSpec, Engine
 OPENERS = {"docker": DockerEngine.open, "bubblewrap": BubblewrapEngine.open}
 
 
-@pytest.fixture(
-    params=[pytest.param(name, marks=getattr(pytest.mark, name)) for name in OPENERS]
-)
+@pytest.fixture(params=[pytest.param(name, marks=getattr(pytest.mark, name)) for name in OPENERS])
 async def engine(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Engine]:
     """An engine with a gallery of its own; its boxes are gone afterwards."""
     engine = await OPENERS[request.param](gallery=tmp_path)

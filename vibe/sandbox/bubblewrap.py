@@ -221,12 +221,16 @@ async def _ended(pipe: ProcessPipe | None, group: cgroups.Group | None) -> None:
         raise EngineFault("What is left of a box won't go.", "Restart this machine.")
 
 
+def absent() -> list[str]:
+    """The programs it takes that this machine doesn't have."""
+    return [name for name in PROGRAMS if installed(name) is None]
+
+
 def able() -> None:
     """Returns when this machine lets Vibe make a box. Raises EngineFault with what is missing."""
-    absent = [name for name in PROGRAMS if installed(name) is None]
-    if absent:
+    if missing := absent():
         raise EngineFault(
-            f"There is no {' and no '.join(absent)} on this machine.",
+            f"There is no {' and no '.join(missing)} on this machine.",
             "Install bubblewrap and util-linux (Debian: "
             "`sudo apt-get install bubblewrap util-linux libseccomp2`).",
         )
@@ -259,5 +263,7 @@ def _why(said: str) -> str:
         with contextlib.suppress(OSError):
             if Path(path).read_text().strip() == closed:
                 name = path.removeprefix("/proc/sys/").replace("/", ".")
-                return f"This system forbids user namespaces ({name} is {closed}); Docker needs none."
+                return (
+                    f"This system forbids user namespaces ({name} is {closed}); Docker needs none."
+                )
     return "This system may forbid user namespaces; Docker needs none."

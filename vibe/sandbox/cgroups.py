@@ -6,7 +6,7 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,7 +43,7 @@ def find(mounts: Path = MOUNTS, own: Path = OWN) -> Places | None:
 
 def _hierarchies(mounts: str, own: str) -> dict[str, tuple[Path, Path]]:
     """Controller (`""` for version 2) → its mount point, and this process's own group."""
-    paths = {}
+    paths: dict[str, str] = {}
     for line in own.splitlines():
         _, controllers, path = line.split(":", 2)
         paths |= dict.fromkeys(controllers.split(","), path)
@@ -139,7 +139,7 @@ class Group:
 
     def remove(self) -> bool:
         """Kills what is left in it; False when it won't go. Blocks for up to REMOVAL_S."""
-        return all([_removed(folder) for folder in {*self._folders.values()}])
+        return _all_removed(self._folders.values())
 
 
 def groups(places: Places) -> list[str]:
@@ -156,7 +156,12 @@ def groups(places: Places) -> list[str]:
 
 def remove(places: Places, name: str) -> bool:
     """Ends the group of that name with all that is in it; False when it won't go."""
-    return all([_removed(folder / name) for folder in {*places.folders.values()}])
+    return _all_removed(folder / name for folder in places.folders.values())
+
+
+def _all_removed(folders: Iterable[Path]) -> bool:
+    gone = [_removed(folder) for folder in {*folders}]
+    return all(gone)
 
 
 def _removed(folder: Path) -> bool:

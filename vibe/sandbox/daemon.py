@@ -52,6 +52,11 @@ class Remedy:
     fix: str = ""
 
 
+def named() -> bool:
+    """Whether a person has said which Docker engine to use; nothing else is then taken for it."""
+    return bool(os.environ.get("DOCKER_HOST"))
+
+
 def refusal() -> str | None:
     """Why no engine answers, in a few words; None when one does."""
     try:

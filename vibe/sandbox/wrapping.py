@@ -65,7 +65,7 @@ def _rooms(allowance: Allowance) -> str:
     return "; ".join(
         [
             f"mount -t tmpfs -o nosuid,nodev,size=1m,mode=755 vibe {ROOMS}",
-            f"mkdir {ROOMS}/work {ROOMS}/tmp {ROOMS}/shm",
+            f"mkdir {ROOMS}/work {ROOMS}/tmp {ROOMS}/shm",  # noqa: S108
             room("work", allowance.work, f"nr_inodes={allowance.work_inodes},mode=755"),
             room("tmp", allowance.tmp, f"nr_inodes={allowance.tmp_inodes},noexec,mode=1777"),
             room("shm", allowance.shm, "nr_inodes=1024,noexec,mode=1777"),
@@ -110,6 +110,7 @@ def _walls(
             words += ["--tmpfs", str(place), "--remount-ro", str(place)]
         elif place.exists():
             words += ["--ro-bind", "/dev/null", str(place)]
+    words += ["--ro-bind", "/proc/sys", "/proc/sys"]
     words += ["--dev", "/dev", "--bind", f"{ROOMS}/shm", "/dev/shm", "--remount-ro", "/dev"]  # noqa: S108
     words += ["--bind", f"{ROOMS}/work", "/work", "--bind", f"{ROOMS}/tmp", "/tmp"]  # noqa: S108
     if shown:

@@ -30,6 +30,11 @@ def draw(studio: Bridge) -> None:
     if fault := studio.engine_fault:
         show_problem(fault.message, fault.fix)
         st.page_link("screens/settings.py", label="What to do about it", icon=":material/tune:")
+    elif studio.engine is not None and studio.engine.name == "bubblewrap":
+        st.caption(
+            ":material/gpp_maybe: Reduced isolation: without Docker, apps run with bubblewrap.",
+            text_alignment="center",
+        )
     if typed := st.session_state.pop("idea_again", None):
         st.session_state["idea"] = typed
     asked: ChatInputValue | None = st.container().chat_input(
