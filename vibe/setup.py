@@ -26,7 +26,7 @@ from vibe.settings import SANDBOXES, EngineChoice
 
 BASE_PACKAGES = ("debootstrap", "debian-archive-keyring")
 BUBBLEWRAP_PACKAGES = ("bubblewrap", "util-linux", "libseccomp2", "python3", "python3-venv")
-BROWSER_PACKAGES = ("chromium", "libatomic1", "fonts-dejavu-core")
+BROWSER_PACKAGES = ("chromium-headless-shell", "libatomic1", "fonts-dejavu-core")
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,7 +100,7 @@ def _write_etc(folder: Path) -> None:
 
 def chromium() -> bool:
     """Whether the machine has a browser that a box can use."""
-    return Path("/usr/bin/chromium").exists()
+    return any(Path("/usr/bin", name).exists() for name in ("chromium-headless-shell", "chromium"))
 
 
 def recipe() -> str:

@@ -19,6 +19,8 @@ from playwright.async_api import Error, async_playwright
 from ports import Ports
 
 JOBS, OFFERS = 9001, 9002
+# The image has the first; a machine without Docker may have but the second.
+BROWSERS = ["/usr/bin/chromium-headless-shell", "/usr/bin/chromium"]
 ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -49,7 +51,7 @@ async def serve(looks, ports, reader, writer):
 async def main():
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
-            executable_path="/usr/bin/chromium-headless-shell", args=ARGUMENTS
+            executable_path=next(filter(os.path.exists, BROWSERS)), args=ARGUMENTS
         )
         looks, ports = Looks(browser), Ports()
         await asyncio.start_server(ports.offered, "127.0.0.1", OFFERS)
