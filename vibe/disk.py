@@ -14,6 +14,7 @@ from docker.errors import APIError, DockerException
 
 from vibe.archive import Archive
 from vibe.errors import EngineFault, NoSuchApp, UserError, VibeError
+from vibe.purging import purge
 from vibe.sandbox.images import IMAGES, LABEL_IMAGE, recipe
 
 ANSWER_S = 120
@@ -72,7 +73,7 @@ def clean(archive: Archive, part: str, ids: Iterable[str]) -> list[str]:
                 archive.discard(thing.id)
                 said.append(f"{thing.id}: in the trash")
             else:
-                said.append(archive.purge(thing.id)[-1])
+                said.append(purge(archive, thing.id)[-1])
         except NoSuchApp:
             continue
         except VibeError as error:

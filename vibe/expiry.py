@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -53,14 +53,16 @@ def expire(
     return gone
 
 
-def empty(archive: Archive, days: int, *, at: datetime) -> list[str]:
-    """Deletes for good what was discarded longer than `days` before that time (0: nothing);
-    returns the ids."""
+def empty(
+    archive: Archive, days: int, *, at: datetime, purge: Callable[[str], object]
+) -> list[str]:
+    """Deletes for good, with `purge`, what was discarded longer than `days` before that time (0:
+    nothing); returns the ids."""
     gone: list[str] = []
     for app in archive.trash() if days > 0 else ():
         with suppress(UserError, ValueError):
             if datetime.fromisoformat(app.discarded or "") + timedelta(days=days) <= at:
-                archive.purge(app.id)
+                purge(app.id)
                 gone.append(app.id)
     return gone
 

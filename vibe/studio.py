@@ -761,7 +761,8 @@ class Studio:
             partial(expiry.expire, self.archive, days, at=at, running={*running, *self._builds})
         )
         days = self.settings.trash_days
-        await asyncio.to_thread(partial(expiry.empty, self.archive, days, at=at))
+        delete = partial(purge, self.archive)
+        await asyncio.to_thread(partial(expiry.empty, self.archive, days, at=at, purge=delete))
         return gone
 
     async def _look_at_the_clock(self) -> None:
