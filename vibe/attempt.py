@@ -24,7 +24,7 @@ from vibe.events import (
     RungDone,
     Stage,
 )
-from vibe.fixes import mend
+from vibe.fixes import ahead, mend
 from vibe.kinds import Kind, kind
 from vibe.ladder import ADVICE
 from vibe.model import Model, Prompt, Role
@@ -149,7 +149,11 @@ async def make(
         )
         attempt = Attempt(number, {}, "", Examination((rung,), runs=False))
     else:
-        attempt = await examined(request, bench, plan, number, reply.files, eyes, emit)
+        files: Mapping[str, str] = {**reply.files, **wanted.scaffold}
+        if fix := ahead(wanted, files):
+            emit(Fixed(rule=fix.rule, sentence=fix.sentence))
+            files = fix.files
+        attempt = await examined(request, bench, plan, number, files, eyes, emit)
         attempt = await _mended(request, bench, plan, attempt, eyes, emit)
     emit(ended(request, attempt))
     return attempt

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from vibe import cdn, libraries
 from vibe.app import Rung
 from vibe.browser import Eyes, Seen
 from vibe.errors import BoxLost
@@ -88,7 +89,7 @@ async def examine(
     if supplied.rung is not None:
         ladder.rungs.append(supplied.rung)
     ladder.stage("static", "Reading the code before it runs.")
-    if faults := text_faults(files, kind.entry):
+    if faults := text_faults(files, kind.entry) + kind.faults(files):
         ladder.done("static", False, faults[0], "\n".join(faults))
         return Examination(tuple(ladder.rungs), runs=False)
     if engine is None:
@@ -96,7 +97,9 @@ async def examine(
     ladder.stage("box", "Starting a box.")
     content = {path: text.encode() for path, text in files.items()}
     packages = supplied.lock.key if supplied.lock else ""
-    box = await open_box(engine, app_id, content, data, emit, packages=packages, image_id=image_id)
+    box = await open_box(
+        engine, app_id, content, data, emit, kind=kind, packages=packages, image_id=image_id
+    )
     running: Running | None = None
     seen: Seen | None = None
     runs = False
@@ -105,6 +108,8 @@ async def examine(
             if supplied.rung and not supplied.rung.passed:
                 # the program finds all that it imports: it does without what could not be had
                 ladder.rungs[0] = replace(supplied.rung, name=ADVICE)
+            if kind.vendor:
+                _libraries(ladder, files)
             if kind.serves:
                 running = await _serving(ladder, box, kind, limits)
                 runs = running is not None
@@ -136,6 +141,17 @@ async def examine(
         supplied.lock,
         "".join(python),
     )
+
+
+def _libraries(ladder: Ladder, files: Mapping[str, str]) -> None:
+    """Tells what a page loads from hosts that no box reaches, and what there is instead."""
+    if not (lines := cdn.remote(files)):
+        return
+    count = "a file" if len(lines) == 1 else f"{len(lines)} files"
+    sentence = f"The page needs {count} from another host, and there is no network: {lines[0]}."
+    instead = libraries.told() or "none; write it in plain HTML, CSS and JavaScript"
+    evidence = "\n".join([*lines, "", "The libraries that there are, and how they load:", instead])
+    ladder.done("libraries", False, sentence, evidence)
 
 
 async def _static(ladder: Ladder, box: Box, python: list[str]) -> bool:

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 import docker
 from docker.errors import DockerException
 
-from vibe import __version__
+from vibe import __version__, libraries
 from vibe.choice import chosen_model
 from vibe.errors import EngineFault, VibeError
 from vibe.sandbox import advisories, bubblewrap, builder, owners
@@ -65,7 +65,7 @@ async def examine(
         asyncio.to_thread(_engine, settings),
         _isolation(engine),
         _model(settings, find_model),
-        asyncio.to_thread(lambda: [_names(settings), _port(settings)]),
+        asyncio.to_thread(lambda: [_libraries(), _names(settings), _port(settings)]),
         asyncio.to_thread(lambda: [_gallery(settings.gallery), _disk(settings.gallery)]),
     )
     return [finding for findings in examined for finding in findings]
@@ -73,6 +73,21 @@ async def examine(
 
 def _python() -> Finding:
     return Finding("python", "ok", f"Vibe {__version__} on Python {platform.python_version()}.")
+
+
+def _libraries() -> Finding:
+    """The libraries that pages may load."""
+    there, wanted = libraries.there(), libraries.all_libraries()
+    if len(there) == len(wanted):
+        return Finding("libraries", "ok", f"All {len(there)} libraries for web pages are there.")
+    gone = ", ".join(each.package for each in wanted if each not in there)
+    return Finding(
+        "libraries",
+        "warning",
+        f"Web pages do without {gone}.",
+        "Set NPM_CONFIG_REGISTRY (and HTTPS_PROXY, NODE_EXTRA_CA_CERTS) as for npm, then run "
+        "`vibe setup` again.",
+    )
 
 
 def _engine(settings: Settings) -> list[Finding]:

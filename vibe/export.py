@@ -10,11 +10,13 @@ from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
+from vibe import libraries
 from vibe.app import App
 from vibe.archive import Archive
 from vibe.durable import part_of, write_whole, writing
 from vibe.errors import ModelFault, UserError
 from vibe.events import to_json
+from vibe.kinds import kinds
 from vibe.paths import safe_files
 from vibe.repository import MAX_TREE, Repository
 from vibe.standalone import TRANSCRIPT, Choices, free, standing_alone
@@ -44,6 +46,9 @@ def exported_files(
     choices = choices or Choices()
     app = archive.load(app_id)
     code = newest_code(archive, app)
+    kind = kinds().get(app.kind)
+    if kind is not None and kind.vendor:
+        code = {**libraries.needed(code), **code}
     data = {f"data/{name}": content for name, content in archive.data(app_id).items()}
     try:
         files = safe_files(data | code, most=MAX_TREE)

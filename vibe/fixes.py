@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from vibe import cdn, libraries
 from vibe.app import Rung
 from vibe.kinds import Kind
 from vibe.modules import canonical, module_of, package_of
@@ -201,6 +202,16 @@ def missing_packages(failed: Rung) -> dict[str, str]:
     name that came with the failure."""
     found = {module: package_of(module) for module in missing_modules(failed)}
     return {module: package for module, package in found.items() if package}
+
+
+def ahead(kind: Kind, files: Files) -> Fix | None:
+    """What is mended before anything runs: libraries that a page loads from another host, which no
+    box reaches, and that are in `vendor/` too. None when there is nothing to do."""
+    if not kind.vendor:
+        return None
+    changed, said = cdn.to_vendor(files, libraries.there())
+    sentence = f"there is no network, so {'; '.join(said)}"
+    return Fix("libraries from vendor", sentence, {**files, **changed}) if changed else None
 
 
 RULES: tuple[Rule, ...] = (

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 
@@ -30,6 +32,16 @@ class Kind:
     ready: str = "/"
     """Path that answers 2xx or 3xx once it serves."""
     env: dict[str, str] = field(default_factory=dict)
+    image: Literal["python"] = "python"
+    """The image of the boxes that it runs in: always one of ours, by name."""
+    prepare: tuple[str, ...] = ()
+    """What runs once in a fresh box before the command: a compiler, a syntax check."""
+    vendor: bool = False
+    """Whether its pages may load the libraries in `vendor/`."""
+    must: tuple[tuple[str, str], ...] = ()
+    """What the entry must hold to be of this kind: a pattern, and what to say without it."""
+    scaffold: dict[str, str] = field(default_factory=dict)
+    """Files that every app of this kind has, by path: Vibe's own, which no model changes."""
     words: tuple[str, ...] = ()
     """Words in an idea that suggest this kind."""
 
@@ -40,6 +52,19 @@ class Kind:
     def argv(self) -> list[str]:
         return [part.format(port=self.port, entry=self.entry) for part in self.command]
 
+    def preparing(self) -> list[str]:
+        """`prepare` with the entry's name in it; empty when there is nothing to do."""
+        return [part.format(entry=self.entry) for part in self.prepare]
+
+    def faults(self, files: Mapping[str, str]) -> list[str]:
+        """A sentence for each thing that the entry must hold and doesn't."""
+        text = files.get(self.entry)
+        return [] if text is None else [said for it, said in self.must if not re.search(it, text)]
+
+    def own(self, files: Mapping[str, str]) -> dict[str, str]:
+        """The files without the kind's scaffold: what a model or a person has written."""
+        return {path: text for path, text in files.items() if path not in self.scaffold}
+
 
 @cache
 def kinds() -> dict[str, Kind]:
@@ -49,6 +74,13 @@ def kinds() -> dict[str, Kind]:
         data: dict[str, Any] = yaml.safe_load(path.read_text("utf-8"))
         data["command"] = tuple(data["command"])
         data["words"] = tuple(data.get("words", ()))
+        data["prepare"] = tuple(data.get("prepare", ()))
+        data["must"] = tuple((it["has"], it["else"]) for it in data.get("must", ()))
+        folder = path.parent / "scaffold"
+        data["scaffold"] = {
+            file.relative_to(folder).as_posix(): file.read_text("utf-8")
+            for file in sorted(folder.rglob("*.*"))
+        }
         found[path.parent.name] = Kind(name=path.parent.name, **data)
     return found
 

@@ -8,6 +8,7 @@ from functools import cache
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from vibe import libraries
 from vibe.kinds import Kind, kinds
 from vibe.model import Message, Prompt, Role
 from vibe.settings import TEMPLATES
@@ -78,8 +79,9 @@ def code(
         role,
         request=request,
         kind=kind,
+        libraries=libraries.told() if kind.vendor else "",
         plan=plan_yaml,
-        files=listing(files),
+        files=listing(kind.own(files)),
         data=data,
         pictures=pictures,
         example_plan=example_plan,
@@ -105,8 +107,9 @@ def repair(
         "repair",
         request=request,
         kind=kind,
+        libraries=libraries.told() if kind.vendor else "",
         plan=plan_yaml,
-        files=listing(files),
+        files=listing(kind.own(files)),
         report=report,
         data=data,
         apart=apart,

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from vibe import libraries
 from vibe.errors import BoxLost
 from vibe.events import BoxStarted, Event, Fixed, Output
 from vibe.kinds import Kind
@@ -92,15 +93,19 @@ async def open_box(
     data: Mapping[str, bytes],
     emit: Emit,
     *,
+    kind: Kind | None = None,
     lifetime_s: float = LIFETIME_S,
     packages: str = "",
     image_id: str = "",
 ) -> Box:
-    """A started box with the app's files in /work, and what the user attached in /work/data,
-    which can't be written."""
+    """A started box, of the kind's image, with the app's files in /work, the libraries that its
+    pages load in /work/vendor, and what the user attached in /work/data, which can't be written.
+    """
+    if kind is not None and kind.vendor:
+        files = {**await asyncio.to_thread(libraries.needed, files), **files}
     box = await engine.start(
         BoxSpec(
-            image="python",
+            image=kind.image if kind else "python",
             app=app_id,
             lifetime_s=lifetime_s,
             packages=packages,

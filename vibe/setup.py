@@ -18,6 +18,7 @@ from typing import Literal
 import docker
 import platformdirs
 
+from vibe import libraries
 from vibe.errors import EngineFault, VibeError
 from vibe.sandbox import box_environment, bubblewrap, builder, daemon
 from vibe.sandbox.images import BASE_SCRIPT, IMAGES, ImageName, base_tag, recipe
@@ -34,7 +35,7 @@ class Step:
     """What setting up is about: reported when it starts something long, and when a step ends."""
 
     name: str
-    """engine, images, base, python, browser, bubblewrap"""
+    """libraries, engine, images, base, python, browser, bubblewrap"""
     state: Literal["running", "done", "failed"]
     sentence: str
     seconds: float
@@ -45,10 +46,11 @@ Report = Callable[[Step], None]
 
 
 def setup(report: Report, spared: Collection[str] = (), engine: EngineChoice = "auto") -> None:
-    """The engine, then the images; those that apps are pinned to are `spared` (ids or recipes'
-    digests). Where no Docker can be had, bubblewrap. Blocks; from a coroutine call it in a thread.
+    """The pages' libraries, the engine, then the images; those that apps are pinned to are `spared` (ids or
+    recipes' digests). Where no Docker can be had, bubblewrap. Blocks; from a coroutine call it in a thread.
 
     Raises EngineFault: which step failed, why, what to do."""
+    ensure_libraries(report)
     if engine == "bubblewrap":
         ensure_bubblewrap(report)
         return
@@ -113,6 +115,20 @@ def ensure_engine(report: Report) -> None:
                     doing("starting Docker")
                     daemon.start(state_folder() / "dockerd.log")
         done(f"Docker {daemon.version()}, started")
+
+
+def ensure_libraries(report: Report) -> None:
+    """Gets the libraries for web pages that aren't there yet. Without a registry pages do without
+    them: that is said, and nothing fails."""
+    with _step(report, "libraries") as (doing, done):
+        if len(libraries.there()) == len(libraries.all_libraries()):
+            done("fetched before")
+            return
+        doing("fetching the libraries for web pages")
+        missed = libraries.fetch()
+        there = len(libraries.there())
+        why = f"; without {', '.join(missed)}: {next(iter(missed.values()))}" if missed else ""
+        done(f"{there} for web pages{why}")
 
 
 def ensure_images(report: Report, spared: Collection[str] = ()) -> None:

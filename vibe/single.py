@@ -13,6 +13,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from vibe import libraries
 from vibe.archive import Archive
 from vibe.errors import UserError
 from vibe.export import check_free, written
@@ -23,6 +24,11 @@ from vibe.transcript import environment
 
 MAX_FILE = 20 << 20
 """Bytes of a single file; a browser or an editor has trouble with more."""
+
+PAGES = ("web", "slides")
+"""The kinds that are one page when they are one file."""
+SCRIPTS = ("script",)
+"""The kinds that are one script with its packages named in it."""
 
 _URL = re.compile(r"""url\(\s*(["']?)([^"')]+)\1\s*\)""")
 _IMPORT = re.compile(
@@ -37,12 +43,14 @@ def single_file(archive: Archive, app_id: str) -> tuple[str, bytes]:
     app = archive.load(app_id)
     kind = kind_named(app.kind)
     files = archive.files(app_id, app.revisions[-1].commit if app.revisions else None)
+    if kind.vendor:
+        files = {**libraries.needed(files), **files}
     data = {f"data/{name}": content for name, content in archive.data(app_id).items()}
-    if kind.entry not in files or kind.name not in ("web", "script"):
+    if kind.entry not in files or kind.name not in (*PAGES, *SCRIPTS):
         raise UserError(
             "Only web pages and scripts can be one file.", "Export a zip or a git repository."
         )
-    if kind.name == "web":
+    if kind.name in PAGES:
         name, content = f"{app_id}.html", Page({**data, **files}, kind.entry).whole()
     else:
         needed = direct(app.kind, files, pinned(app, files))
@@ -97,7 +105,7 @@ class Page(HTMLParser):
             self._lines.append(self._lines[-1] + len(line) + 1)
         self._changes: list[tuple[int, int, str]] = []
         self._style = self._script = -1
-        self._module = False
+        self._type = ""
 
     def whole(self) -> bytes:
         """The page. Raises UserError when its modules import each other in a circle."""
@@ -122,7 +130,7 @@ class Page(HTMLParser):
         if tag == "style":
             self._style = start + len(raw)
         elif tag == "script" and "src" not in given:
-            self._script, self._module = start + len(raw), given.get("type") == "module"
+            self._script, self._type = start + len(raw), given.get("type", "")
 
     handle_startendtag = handle_starttag
 
@@ -133,8 +141,12 @@ class Page(HTMLParser):
             self._changes.append((self._style, end, _in_style(text)))
             self._style = -1
         elif tag == "script" and self._script >= 0:
-            if self._module:
-                text = self._script_text(self._source[self._script : end], self._entry, ())
+            text = self._source[self._script : end]
+            if self._type == "module":
+                text = self._script_text(text, self._entry, ())
+            elif self._type == "importmap":
+                text = self._import_map(text)
+            if text != self._source[self._script : end]:
                 self._changes.append((self._script, end, _in_script(text)))
             self._script = -1
 
@@ -202,6 +214,31 @@ class Page(HTMLParser):
             return f"url({match[1]}{self._data(path)}{match[1]})" if path else match[0]
 
         return _URL.sub(shown, _SHEET.sub(imported, text))
+
+    def _import_map(self, text: str) -> str:
+        """A page's import map with each module of ours as a data URL; of a folder, every file."""
+        try:
+            given = json.loads(text)
+            named = dict(given["imports"])
+        except (ValueError, KeyError, TypeError):
+            return text
+        found: dict[str, str] = {}
+        for name, address in named.items():
+            path = self._path(str(address), self._entry)
+            if path:
+                found[name] = self._module_data(path)
+            elif name.endswith("/") and str(address).startswith(("./", "/")):
+                folder = posixpath.normpath(str(address).lstrip("/")) + "/"
+                inside = [path for path in self._files if path.startswith(folder)]
+                scripts = [path for path in inside if path.endswith((".js", ".mjs"))]
+                found |= {name + path[len(folder) :]: self._module_data(path) for path in scripts}
+            else:
+                found[name] = address
+        return json.dumps({**given, "imports": found})
+
+    def _module_data(self, path: str) -> str:
+        text = self._script_text(self._files[path].decode("utf-8", "replace"), path, (path,))
+        return f"data:text/javascript;base64,{base64.b64encode(text.encode()).decode()}"
 
     def _script_text(self, text: str, beside: str, above: tuple[str, ...]) -> str:
         """A module's text with each module that it imports as a data URL."""

@@ -659,6 +659,7 @@ class Studio:
             files,
             data,
             output.append,
+            kind=kind_named(app.kind),
             packages=ground.packages,
             image_id=ground.image_id,
         )

@@ -22,12 +22,12 @@ LAYERS = {
         purging""",
     "core": """by_hand versions diffs loop attempt plan outline steps reply claims edits fences
         joining naming diagnosis
-        evidence fixes
+        evidence fixes cdn
         plan_checks repairs checks ladder looking trying text_faults browser running verdict writing
         budget model_trial keeping narration prompts supply samples sharing""",
     "edge": """model endpoints choice completion refusal starters parameters sandbox archive
         durable finding settings_file index journal pictures record repository stored
-        titles expiry whole similar""",
+        titles expiry whole similar libraries""",
     "data": "events settings redaction errors app kinds modules paths webp",
 }
 """From top to bottom, as in the design; a package stands for all that is in it."""
