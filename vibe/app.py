@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-KINDS = ("web", "streamlit", "flask", "script")
+KINDS = ("web", "streamlit", "slides", "notebook", "flask", "fastapi", "script", "node", "rust")
 
 Status = Literal["building", "ready", "failed", "stopped", "interrupted"]
 """`ready`: the last build ended with an app that runs. `failed`: it ended without one.

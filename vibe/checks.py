@@ -16,7 +16,7 @@ from vibe.ladder import ADVICE, Ladder, probe
 from vibe.looking import Keep, look
 from vibe.modules import package_of
 from vibe.plan import Plan
-from vibe.running import Emit, NotServing, Running, how_it_ended, open_box, serve
+from vibe.running import Emit, NotServing, Running, how_it_ended, open_box, prepare, serve
 from vibe.sandbox import web
 from vibe.sandbox.engine import Box, Engine
 from vibe.sandbox.lock import Lock
@@ -110,7 +110,10 @@ async def examine(
                 ladder.rungs[0] = replace(supplied.rung, name=ADVICE)
             if kind.vendor:
                 _libraries(ladder, files)
-            if kind.serves:
+            ready = await _prepared(ladder, box, kind, limits)
+            if not ready:
+                runs = False
+            elif kind.serves:
                 running = await _serving(ladder, box, kind, limits)
                 runs = running is not None
                 if running is not None and serving and shares_nothing(kind, files):
@@ -141,6 +144,19 @@ async def examine(
         supplied.lock,
         "".join(python),
     )
+
+
+async def _prepared(ladder: Ladder, box: Box, kind: Kind, limits: Limits) -> bool:
+    """Compiles or checks what isn't Python, where the kind does that first."""
+    outcome = await prepare(box, kind, wall_s=limits.run_s)
+    if outcome is None:
+        return True
+    if outcome.ok:
+        return ladder.done("prepare", True, f"`{kind.prepare[0]}` accepts the code.")
+    said = (outcome.stderr + b"\n" + outcome.stdout).decode("utf-8", "replace")[:8000]
+    lines = [line for line in said.splitlines() if re.search(r"\b(?:\w*[eE]rror)\b", line)]
+    first = f": {lines[0].strip()[:200]}" if lines else f": {how_it_ended(outcome)}"
+    return ladder.done("prepare", False, f"`{kind.prepare[0]}` refuses the code{first}", said)
 
 
 def _libraries(ladder: Ladder, files: Mapping[str, str]) -> None:
@@ -268,6 +284,7 @@ def facts(examination: Examination) -> tuple[str, ...]:
     phrases = {
         "packages": "its packages are there",
         "static": "the code compiles and finds its imports",
+        "prepare": "its compiler or interpreter accepts the code",
         "start": "it starts and answers",
         "pages": "its page opens without an error",
         "alive": "it keeps running",

@@ -65,6 +65,11 @@ def parser() -> argparse.ArgumentParser:
     serve.add_argument("--host", help="address to listen at (VIBE_HOST)")
     serve.add_argument("--port", type=int, help="port to listen at; 0 takes a free one (VIBE_PORT)")
     setup = add("setup", "Install the engine if need be, and build the images.", commands.setup)
+    setup.add_argument(
+        "--all",
+        action="store_true",
+        help="also the images for Node.js and Rust",
+    )
     setup.add_argument("-v", "--verbose", action="store_true", help="show all output")
 
     new = add("new", "Make an app from an idea.", commands.new)

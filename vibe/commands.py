@@ -36,10 +36,13 @@ def serve(settings: Settings, arguments: argparse.Namespace) -> int:
 
 def setup(settings: Settings, arguments: argparse.Namespace) -> int:
     from vibe import setup as setting_up
+    from vibe.sandbox.images import IMAGES, ON_DEMAND
 
     apps = [*opened(settings).list(), *opened(settings).trash()]
     pinned = {str(app.pins.get(key, "")) for app in apps for key in ("image", "recipe")}
-    setting_up.setup(setting_up.console(verbose=arguments.verbose), pinned, settings.engine)
+    wanted = (*IMAGES, *ON_DEMAND) if arguments.all else IMAGES
+    report = setting_up.console(verbose=arguments.verbose)
+    setting_up.setup(report, pinned, settings.engine, wanted=wanted)
     return OK
 
 

@@ -15,7 +15,7 @@ from docker.errors import APIError, DockerException
 from vibe.archive import Archive
 from vibe.errors import EngineFault, NoSuchApp, UserError, VibeError
 from vibe.purging import purge
-from vibe.sandbox.images import IMAGES, LABEL_IMAGE, recipe
+from vibe.sandbox.images import IMAGES, LABEL_IMAGE, ON_DEMAND, recipe
 
 ANSWER_S = 120
 PARTS = ("apps", "trash", "images")
@@ -105,7 +105,7 @@ def _images(archive: Archive) -> Use:
     try:
         with contextlib.closing(docker.from_env(timeout=ANSWER_S)) as client:
             found = client.api.images(filters={"label": LABEL_IMAGE})
-            current = {recipe(name).tag for name in IMAGES}
+            current = {recipe(name).tag for name in (*IMAGES, *ON_DEMAND)}
             needed = {c["ImageID"] for c in client.api.containers(all=True)}
     except (DockerException, requests.RequestException, OSError):
         return Use("images", 0, 0, problem="No Docker engine answers.")

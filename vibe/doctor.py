@@ -27,7 +27,7 @@ from vibe.sandbox import advisories, bubblewrap, builder, owners
 from vibe.sandbox.box_environment import chromium, environment
 from vibe.sandbox.daemon import named, refusal, remedy_for, this_machine
 from vibe.sandbox.engine import Engine
-from vibe.sandbox.images import IMAGES, LABEL_IMAGE, ImageName, recipe
+from vibe.sandbox.images import IMAGES, LABEL_IMAGE, ON_DEMAND, ImageName, recipe
 from vibe.sandbox.policy import LABEL
 from vibe.settings import Settings
 
@@ -109,7 +109,7 @@ def _engine(settings: Settings) -> list[Finding]:
                 Finding("engine", "ok", found),
                 _protection(info),
                 _known_holes(advisories.versions(version, info)),
-                *(_image(client, name) for name in IMAGES),
+                *(_image(client, name) for name in (*IMAGES, *ON_DEMAND)),
                 _leftovers(client, settings.gallery),
             ]
     except (DockerException, OSError) as error:
@@ -183,6 +183,8 @@ def _image(client: docker.DockerClient, name: ImageName) -> Finding:
     wanted = recipe(name)
     if builder.present(client, wanted):
         return Finding(f"{name} image", "ok", f"{wanted.tag} is built.")
+    if name in ON_DEMAND:
+        return Finding(f"{name} image", "ok", "Built when the first app needs it.")
     older = client.images.list(filters={"label": f"{LABEL_IMAGE}={name}"})
     sentence = "Built from an older recipe." if older else "Not built yet."
     return Finding(f"{name} image", "problem", sentence, "Run `vibe setup`.")

@@ -112,7 +112,7 @@ def stale_streamlit(kind: Kind, files: Files, failed: Rung) -> tuple[str, dict[s
 
 def unguarded_server(kind: Kind, files: Files, failed: Rung) -> tuple[str, dict[str, str]] | None:
     """`app.run(…)` at the top level, which starts a second server while the first one imports."""
-    if kind.name != "flask":
+    if kind.name not in ("flask", "fastapi"):
         return None
     call = re.compile(r"^(\w+\.run\([^\n]*\))[ \t]*$", re.M)
 
@@ -121,7 +121,7 @@ def unguarded_server(kind: Kind, files: Files, failed: Rung) -> tuple[str, dict[
             return text
         return call.sub(r'if __name__ == "__main__":\n    \1', text)
 
-    return _changed(files, guarded, "left starting the server to `flask run` in {}")
+    return _changed(files, guarded, "left starting the server to the box in {}")
 
 
 def own_launcher(kind: Kind, files: Files, failed: Rung) -> tuple[str, dict[str, str]] | None:

@@ -32,7 +32,7 @@ class Kind:
     ready: str = "/"
     """Path that answers 2xx or 3xx once it serves."""
     env: dict[str, str] = field(default_factory=dict)
-    image: Literal["python"] = "python"
+    image: Literal["python", "node", "rust"] = "python"
     """The image of the boxes that it runs in: always one of ours, by name."""
     prepare: tuple[str, ...] = ()
     """What runs once in a fresh box before the command: a compiler, a syntax check."""

@@ -42,7 +42,7 @@ async def look(
     pictures away and gives their names."""
     ladder.stage("checks", "Using it in a browser.")
     # What one visitor of a server does, the next one sees; pages and Streamlit's sessions are apart
-    alone = kind.name not in ("web", "streamlit")
+    alone = kind.name not in ("web", "slides", "notebook", "streamlit")
     try:
         seen = await eyes.look(running, plan.checks, files, alone=alone)
     except BoxLost as lost:
@@ -67,7 +67,7 @@ async def look(
         f"Nothing happens on: {', '.join(dead)}." if dead else _controls_sentence(seen),
         "\n".join(f"{c.label!r} ({c.tag}): changed={c.changed}" for c in seen.controls),
     )
-    if kind.name == "flask":
+    if kind.name in ("flask", "fastapi"):
         await _routes(ladder, kind, running)
     for check, found, name in zip(plan.checks, seen.checks, names[2:], strict=True):
         _check(ladder, check, found, name)

@@ -242,7 +242,7 @@ def _usual_name(language: str, kind: Kind, all_text: str) -> str | None:
     """Where code in a language goes in an app of this kind, by what the other blocks refer to."""
     if language == language_of(kind.entry):
         return kind.entry
-    flask = kind.name == "flask"
+    flask = kind.name in ("flask", "fastapi")
     if language == "html" and flask:
         named = _TEMPLATE.search(all_text)
         return f"templates/{named[1] if named else 'index.html'}"

@@ -18,7 +18,7 @@ from vibe.checks import Examination
 from vibe.durable import write_whole
 from vibe.errors import EngineFault
 from vibe.events import Notice, PackageReady, Stage
-from vibe.kinds import Kind
+from vibe.kinds import Kind, kind
 from vibe.narration import Emit
 from vibe.sandbox import builder, images, lock
 from vibe.sandbox.engine import Engine
@@ -40,7 +40,7 @@ class Ground:
 
 def pins(gallery: Path, kind: Kind, examination: Examination) -> dict[str, Any]:
     """What goes to app.yaml at the first success; the image's recipe goes to the gallery."""
-    recipe = images.recipe("python")
+    recipe = images.recipe(kind.image)
     with contextlib.suppress(OSError):  # without it a rerun uses the image of its time
         _keep_recipe(recipe, gallery)
     short = ".".join(examination.python.split(".")[:2])
@@ -50,7 +50,7 @@ def pins(gallery: Path, kind: Kind, examination: Examination) -> dict[str, Any]:
         "python": examination.python,
         "kind": _digest_of(kind),
         "vibe": __version__,
-        "packages": images.packages(short),
+        "packages": images.packages(short) if kind.image == "python" else {},
     }
     if examination.lock is not None:
         found["lock"] = examination.lock.key
@@ -91,7 +91,7 @@ async def _image(engine: Engine, gallery: Path, app: App, emit: Emit) -> str:
             Stage(name="image", sentence="Its image is gone and is built again, which takes long.")
         )
         try:
-            await asyncio.to_thread(_build, folder, digest)
+            await asyncio.to_thread(_build, folder, digest, kind(app.kind).image)
             if found := await engine.image(pinned, digest):
                 emit(
                     Notice(
@@ -106,9 +106,9 @@ async def _image(engine: Engine, gallery: Path, app: App, emit: Emit) -> str:
     return ""
 
 
-def _build(folder: Path, digest: str) -> None:
+def _build(folder: Path, digest: str, image: images.ImageName) -> None:
     """Builds the image of an archived recipe. Raises EngineFault."""
-    recipe = images.recipe("python", folder)
+    recipe = images.recipe(image, folder)
     if recipe.digest != digest:
         raise EngineFault("The archived recipe is not as it was.")
     with contextlib.closing(docker.from_env(timeout=builder.QUIET_S)) as client:

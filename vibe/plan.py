@@ -36,7 +36,12 @@ _KINDS = {
     "web": "html webpage page site website static javascript js frontend browser game canvas "
     "htmljs htmlcssjs singlepage spa react vue",
     "streamlit": "streamlitapp dashboard pystreamlit gradio dash",
-    "flask": "flaskapp server api backend fastapi django restapi webserver pythonflask",
+    "slides": "slideshow deck presentation slidedeck htmlslides revealjs",
+    "notebook": "report jupyter jupyternotebook ipynb datareport pythonreport",
+    "flask": "flaskapp server backend django webserver pythonflask",
+    "fastapi": "api restapi fastapiapp pythonfastapi jsonapi",
+    "node": "nodejs nodescript javascriptcli nodecli",
+    "rust": "rustprogram rustcli rustscript",
     "script": "cli python py commandline terminal console program shell tool commandlinescript "
     "commandlinetool pythonscript clitool",
 }
@@ -166,7 +171,7 @@ def _kind_named(said: str) -> str | None:
     for name, synonyms in _KINDS.items():
         if plain == name or plain in synonyms.split():
             return name
-    for name in ("streamlit", "flask"):
+    for name in ("streamlit", "flask", "fastapi", "slides", "notebook"):
         if name in plain:
             return name
     words = re.findall(r"[a-z]+", said.lower())[:6]
@@ -192,7 +197,9 @@ def _packages(value: Any, kind: str, notes: list[str]) -> tuple[str, ...]:
             notes.append(f"Of the package {said[:60]!r} only the name is used.")
         if name.lower() in sys.stdlib_module_names:
             notes.append(f"{name} comes with Python, so it is no package.")
-        elif kind == "web":
+        elif kinds()[kind].image != "python":
+            notes.append(f"A {kinds()[kind].title} has no packages; left out {name}.")
+        elif kind in ("web", "slides"):
             notes.append(f"A web page can't use Python packages; left out {name}.")
         else:
             names.setdefault(re.sub(r"[-_.]+", "-", name).lower(), name)

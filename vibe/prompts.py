@@ -53,6 +53,8 @@ def plan(
         "plan",
         request=request,
         kinds=list(kinds().values()),
+        pages=", ".join(f"`{each.name}`" for each in kinds().values() if each.serves),
+        programs=", ".join(f"`{each.name}`" for each in kinds().values() if not each.serves),
         forced_kind=forced_kind,
         current_plan=current_plan,
         data=data,

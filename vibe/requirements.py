@@ -13,12 +13,16 @@ from vibe.modules import canonical, package_of
 from vibe.settings import SANDBOXES
 
 KNOWN = {
-    "altair", "flask", "matplotlib", "numpy", "openpyxl", "pandas", "pillow", "plotly", "pyyaml",
-    "requests", "streamlit",
+    "altair", "fastapi", "flask", "matplotlib", "numpy", "openpyxl", "pandas", "pillow", "plotly",
+    "python-multipart", "pyyaml", "requests", "streamlit", "uvicorn",
 }  # fmt: skip
 """What the sandbox's image has, see sandboxes/python-requirements.in."""
 
-KIND_PACKAGES = {"streamlit": "streamlit", "flask": "flask"}
+KIND_PACKAGES = {
+    "streamlit": {"streamlit"},
+    "flask": {"flask"},
+    "fastapi": {"fastapi", "uvicorn", "python-multipart"},
+}
 """What runs a kind's program, imported or not."""
 
 _VERSION = re.compile(r"[0-9][0-9A-Za-z.+!_-]{0,60}")
@@ -104,7 +108,7 @@ def direct(kind: str, files: Mapping[str, bytes], pins: Mapping[str, object]) ->
 
 
 def _needed(kind: str, files: Mapping[str, bytes]) -> list[str]:
-    needed = {KIND_PACKAGES[kind]} if kind in KIND_PACKAGES else set()
+    needed = set(KIND_PACKAGES.get(kind, ()))
     needed |= {canonical(package_of(name) or name) for name in _imports(files)}
     if "pandas" in needed and any(b"excel" in content.lower() for content in files.values()):
         needed.add("openpyxl")

@@ -11,7 +11,7 @@ from typing import Literal
 
 from vibe import libraries
 from vibe.errors import BoxLost
-from vibe.events import BoxStarted, Event, Fixed, Output
+from vibe.events import BoxStarted, Event, Fixed, Output, Stage
 from vibe.kinds import Kind
 from vibe.sandbox import web
 from vibe.sandbox.engine import Box, BoxSpec, Engine, Outcome
@@ -110,6 +110,7 @@ async def open_box(
             lifetime_s=lifetime_s,
             packages=packages,
             image_id=image_id,
+            say=_from_threads(emit),
         )
     )
     emit(BoxStarted(box=box.id, engine=box.engine, image=box.image))
@@ -121,6 +122,23 @@ async def open_box(
         await box.stop()
         raise
     return box
+
+
+def _from_threads(emit: Emit) -> Callable[[str], None]:
+    """What tells, from any thread, why a box isn't there yet."""
+    loop = asyncio.get_running_loop()
+
+    def say(sentence: str) -> None:
+        loop.call_soon_threadsafe(emit, Stage(name="image", sentence=sentence))
+
+    return say
+
+
+async def prepare(box: Box, kind: Kind, *, wall_s: float) -> Outcome | None:
+    """How it went to do what a kind does once before its command; None when that is nothing."""
+    if not kind.prepare:
+        return None
+    return await box.run(kind.preparing(), wall_s=wall_s)
 
 
 async def serve(box: Box, kind: Kind, *, start_s: float, emit: Emit) -> Running:

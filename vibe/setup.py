@@ -10,7 +10,7 @@ import shlex
 import sys
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -21,7 +21,7 @@ import platformdirs
 from vibe import libraries
 from vibe.errors import EngineFault, VibeError
 from vibe.sandbox import box_environment, bubblewrap, builder, daemon
-from vibe.sandbox.images import BASE_SCRIPT, IMAGES, ImageName, base_tag, recipe
+from vibe.sandbox.images import BASE_SCRIPT, IMAGES, ON_DEMAND, ImageName, base_tag, recipe
 from vibe.sandbox.programs import installed, log
 from vibe.settings import SANDBOXES, EngineChoice
 
@@ -45,9 +45,16 @@ class Step:
 Report = Callable[[Step], None]
 
 
-def setup(report: Report, spared: Collection[str] = (), engine: EngineChoice = "auto") -> None:
-    """The pages' libraries, the engine, then the images; those that apps are pinned to are `spared` (ids or
-    recipes' digests). Where no Docker can be had, bubblewrap. Blocks; from a coroutine call it in a thread.
+def setup(
+    report: Report,
+    spared: Collection[str] = (),
+    engine: EngineChoice = "auto",
+    *,
+    wanted: Sequence[ImageName] = IMAGES,
+) -> None:
+    """The pages' libraries, the engine, then the `wanted` images; those that apps are pinned to
+    are `spared` (ids or recipes' digests). Where no Docker can be had, bubblewrap. Blocks; from a
+    coroutine call it in a thread.
 
     Raises EngineFault: which step failed, why, what to do."""
     ensure_libraries(report)
@@ -67,7 +74,7 @@ def setup(report: Report, spared: Collection[str] = (), engine: EngineChoice = "
                 f"{without.fix} Or, with reduced isolation: {fault.fix}",
             ) from fault
         return
-    ensure_images(report, spared)
+    ensure_images(report, spared, wanted)
 
 
 def ensure_bubblewrap(report: Report) -> None:
@@ -131,25 +138,27 @@ def ensure_libraries(report: Report) -> None:
         done(f"{there} for web pages{why}")
 
 
-def ensure_images(report: Report, spared: Collection[str] = ()) -> None:
-    """Returns once the images of the present recipes exist; builds those that don't.
+def ensure_images(
+    report: Report, spared: Collection[str] = (), wanted: Sequence[ImageName] = IMAGES
+) -> None:
+    """Returns once the `wanted` images of the present recipes exist; builds those that don't.
 
     Raises EngineFault with the failing step, its last lines and what to do."""
     with contextlib.closing(docker.from_env(timeout=builder.QUIET_S)) as client:
         with _step(report, "images") as (doing, done):
-            if all(builder.present(client, recipe(image)) for image in IMAGES):
+            if all(builder.present(client, recipe(image)) for image in wanted):
                 done("built before")
                 return
         with _alone(doing):
             bases = {
                 image: _base(client, image, report)
-                for image in IMAGES
+                for image in wanted
                 if not builder.present(client, recipe(image))
             }
             _build_together(bases, report)
             if not bases:
                 done("built by another setup")
-            for image in IMAGES:
+            for image in (*IMAGES, *ON_DEMAND):
                 for name in builder.retire(client, recipe(image), spared):
                     log.debug("removed %s", name)
 

@@ -24,7 +24,7 @@ def shares_nothing(kind: Kind, files: Mapping[str, str]) -> bool:
     Static pages are: what they keep, the browser keeps. A Streamlit program of one file is, unless
     its text names a way to keep something outside its session; doubt counts as sharing. A server
     of its own is taken to share."""
-    if kind.name == "web":
+    if kind.name in ("web", "slides", "notebook"):
         return True
     programs = [text for path, text in files.items() if path.endswith(".py")]
     return (

@@ -166,6 +166,7 @@ def _tests(app: App, kind: Kind, about: Mapping[str, Any]) -> dict[str, str | by
     folder = about["tests"]
     task = {
         "command": [part.replace("{entry}", kind.entry) for part in kind.command],
+        "prepare": kind.preparing(),
         "env": dict(kind.env),
         "ready": kind.ready,
         "checks": [_check(check, kind) for check in (plan.checks if plan else ())],

@@ -100,7 +100,13 @@ class Starter:
 
     def code(self, values: Mapping[str, Any]) -> str:
         """The files as a reply: each in a fence with its path."""
-        languages = {".html": "html", ".py": "python", ".css": "css", ".js": "javascript"}
+        languages = {
+            ".html": "html",
+            ".py": "python",
+            ".css": "css",
+            ".js": "javascript",
+            ".rs": "rust",
+        }
         return "\n".join(
             f"```{languages.get(Path(path).suffix, 'text')} path={path}\n{text.rstrip()}\n```\n"
             for path, text in self.files(values).items()
@@ -220,6 +226,18 @@ def quoted(value: Any) -> Markup:
     )
 
 
+def rust(value: Any) -> Markup:
+    """The same literal as Rust writes it: `\\u{3c}` for `\\u003c`."""
+
+    def escape(match: re.Match[str]) -> str:
+        if match[2]:
+            code = int(match[2], 16)
+            return "\\u{fffd}" if 0xD800 <= code < 0xE000 else f"\\u{{{code:x}}}"
+        return {"b": "\\u{8}", "f": "\\u{c}"}.get(match[1], match[0])
+
+    return Markup(re.sub(r"\\(u([0-9a-f]{4})|.)", escape, quoted(value)))  # noqa: S704 as above
+
+
 def shade(colour: str, background: str) -> str:
     """The colour, made darker or lighter until it reads well on the background: a contrast of at
     least 5, a little over the 4.5 of WCAG 2.2, success criterion 1.4.3, to read on a tint too."""
@@ -260,5 +278,5 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"quoted": quoted, "shade": shade}
+    environment.filters |= {"quoted": quoted, "rust": rust, "shade": shade}
     return environment

@@ -42,7 +42,7 @@ from vibe.plan import plan_to_data, read_plan
 from vibe.previews import Live, Previews
 from vibe.purging import purge
 from vibe.redaction import redact
-from vibe.running import NotServing, Printed, how_it_ended, open_box, serve
+from vibe.running import NotServing, Printed, how_it_ended, open_box, prepare, serve
 from vibe.sandbox import lock
 from vibe.sandbox.engine import Box, Engine, Outcome, OutputSink
 from vibe.sandbox.places import Places
@@ -626,13 +626,17 @@ class Studio:
                     if on_output:
                         on_output(stream, data)
 
-                outcome = await box.run(
-                    [*kind.argv(), *argv],
-                    env=kind.env,
-                    stdin=stdin,
-                    wall_s=self.settings.limits.seconds,
-                    on_output=both,
-                )
+                outcome = await prepare(box, kind, wall_s=self.settings.limits.run_s)
+                if outcome is not None and not outcome.ok:
+                    both("stderr", outcome.stderr + outcome.stdout)
+                else:
+                    outcome = await box.run(
+                        [*kind.argv(), *argv],
+                        env=kind.env,
+                        stdin=stdin,
+                        wall_s=self.settings.limits.seconds,
+                        on_output=both,
+                    )
                 left_out = await self.previews.keep_results(app_id, box)
             finally:
                 await box.stop()

@@ -14,8 +14,10 @@ from vibe.running import Printed, how_it_ended
 from vibe.sandbox.engine import Box, Outcome
 from vibe.settings import SANDBOXES, Limits
 
-_PARSERS = re.compile(r"\b(?:argparse|click|typer|docopt|optparse|fire)\b")
-_TRACEBACK = "Traceback (most recent call last)"
+_PARSERS = re.compile(r"\b(?:argparse|click|typer|docopt|optparse|fire)\b|--help\b")
+_CRASH = re.compile(
+    r"Traceback \(most recent call last\)|^thread '.*panicked at|^Node\.js v\d", re.M
+)
 
 
 async def try_script(
@@ -32,7 +34,7 @@ async def try_script(
         sentence = "Run with no arguments, it ended well but printed nothing."
         return ladder.done("run", False, sentence, printed.tail)
     ladder.done("run", True, f"Run with no arguments, it ends well in {outcome.seconds:.1f} s.")
-    if any(_PARSERS.search(text) for path, text in files.items() if path.endswith(".py")):
+    if any(_PARSERS.search(text) for text in files.values()):
         await _usage(ladder, box, kind, limits)
     if plan.checks:
         ladder.stage("checks", "Trying what the plan promised.")
@@ -53,7 +55,7 @@ async def _usage(ladder: Ladder, box: Box, kind: Kind, limits: Limits) -> None:
         ladder.done("usage", False, "Asked for --help, it doesn't say how it is used.", shown)
         return
     refused = await box.run([*kind.argv(), "--no-such-flag"], wall_s=limits.run_s)
-    if _TRACEBACK in (errors := _errors(refused)):
+    if _CRASH.search(errors := _errors(refused)):
         sentence = "A flag it doesn't know makes it crash instead of saying so."
         ladder.done("usage", False, sentence, errors[-4000:])
         return
@@ -77,7 +79,7 @@ async def _check(ladder: Ladder, box: Box, kind: Kind, check: Check, limits: Lim
     expected = 0 if check.exit is None else check.exit
     if outcome.exit_code != expected:
         faults.append(f"expected exit code {expected}, but {how_it_ended(outcome)}")
-    elif expected and _TRACEBACK in _errors(outcome):
+    elif expected and _CRASH.search(_errors(outcome)):
         faults.append("it crashes with a traceback instead of a clear line")
     ended = how_it_ended(outcome)
     steps = [StepSeen(f"Run `{command}`, for exit code {expected}", not faults, ended)]

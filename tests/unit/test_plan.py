@@ -329,7 +329,9 @@ def test_a_script_check_that_says_nothing_to_look_for_is_left_out() -> None:
         ("HTML/JS", "web"), ("cli", "script"), ("python", "script"), ("command-line", "script"),
         ("Command-line script", "script"), ("Streamlit app", "streamlit"),
         ("dashboard", "streamlit"),
-        ("Flask", "flask"), ("REST API", "flask"), ("python (streamlit)", "streamlit"),
+        ("Flask", "flask"), ("REST API", "fastapi"), ("Fast API", "fastapi"),
+        ("slide deck", "slides"), ("Jupyter notebook", "notebook"), ("Node.js", "node"),
+        ("Rust CLI", "rust"), ("report", "notebook"), ("python (streamlit)", "streamlit"),
     ],
 )  # fmt: skip
 def test_a_kind_has_other_names(said: str, kind: str) -> None:

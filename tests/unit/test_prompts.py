@@ -1,11 +1,12 @@
 import re
 
 from vibe import prompts, starters
+from vibe.app import KINDS
 from vibe.kinds import kind, kinds
 
 
 def test_every_kind_has_a_folder_with_its_command_and_rules() -> None:
-    assert set(kinds()) == {"web", "streamlit", "flask", "script"}
+    assert set(kinds()) == set(KINDS)
     assert kind("web").argv()[-5:] == ["8000", "--bind", "127.0.0.1", "--protocol", "HTTP/1.1"]
     assert not kind("script").serves
 

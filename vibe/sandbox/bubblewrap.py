@@ -16,6 +16,7 @@ from vibe.sandbox import bpf, cgroups, fitness, owners, policy, seccomp
 from vibe.sandbox.box import PipeBox
 from vibe.sandbox.box_environment import NAMES, Environment, chromium, environment, recipe
 from vibe.sandbox.engine import Box, BoxSpec, Packages, Posture
+from vibe.sandbox.images import ON_DEMAND
 from vibe.sandbox.link import Link
 from vibe.sandbox.process_pipe import ProcessPipe
 from vibe.sandbox.programs import installed
@@ -105,6 +106,11 @@ class BubblewrapEngine:
     async def start(self, spec: BoxSpec) -> Box:
         if self._closed:
             raise EngineFault("The engine is closed.")
+        if spec.image in ON_DEMAND:
+            raise EngineFault(
+                f"Without Docker there are no {spec.image} boxes.",
+                "Choose another kind, or Docker.",
+            )
         if spec.image not in NAMES:
             raise EngineFault(f"There is no {ascii(spec.image)[:50]} image for boxes.")
         if not (math.isfinite(spec.lifetime_s) and 0 < spec.lifetime_s <= LONGEST_S):

@@ -9,7 +9,7 @@ import re
 import tarfile
 import tempfile
 from collections import deque
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import urlsplit
@@ -91,8 +91,9 @@ def build(
     recipe: Recipe,
     base: str,
     environ: Mapping[str, str] = os.environ,
+    say: Callable[[str], None] = lambda line: None,
 ) -> None:
-    """Builds the recipe's image on `base` with the classic builder.
+    """Builds the recipe's image on `base` with the classic builder; `say` gets each line.
 
     Raises EngineFault with the failing step and its last lines."""
     arguments = {"BASE": base, **build_arguments(environ)}
@@ -114,6 +115,7 @@ def build(
                 step = line if line.startswith("Step ") else step
                 tail.append(line)
                 log.debug("%s: %s", recipe.image, line)
+                say(line)
             if "error" in message:
                 raise EngineFault(
                     programs.failure(f"Building the {recipe.image} image", step, tail), FIX_BUILD
@@ -123,6 +125,28 @@ def build(
         raise EngineFault(
             programs.failure(f"Building the {recipe.image} image", step, tail), FIX_BUILD
         ) from error
+
+
+def on_demand(client: docker.DockerClient, recipe: Recipe, say: Callable[[str], None]) -> None:
+    """Builds an image that an app needs for the first time, on the base that setup has left.
+
+    `say` gets what is done, in words. Raises EngineFault."""
+    if present(client, recipe):
+        return
+    base = ready_base(client, recipe)
+    if base is None:
+        raise EngineFault(f"There is no base for the {recipe.image} image.", "Run `vibe setup`.")
+    said = f"Building the {recipe.image} image, once for all such apps"
+    unpacked: set[str] = set()
+
+    def follow(line: str) -> None:
+        if found := re.match(r"(Unpacking|Setting up) (\S+)", line):
+            unpacked.add(found[2])
+            if found[1] == "Setting up" or len(unpacked) % 10 == 1:
+                say(f"{said}: {found[1].lower()} {found[2]}.")
+
+    say(f"{said}: about a minute.")
+    build(client, recipe, base, say=follow)
 
 
 def retire(client: docker.DockerClient, recipe: Recipe, spared: Collection[str] = ()) -> list[str]:

@@ -11,17 +11,19 @@ import re
 import socket
 import time
 import uuid
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
+import docker
+
 from vibe.errors import EngineFault
-from vibe.sandbox import fetching_policy, fitness, owners, policy
+from vibe.sandbox import builder, fetching_policy, fitness, owners, policy
 from vibe.sandbox.box import PipeBox
 from vibe.sandbox.docker_client import Busy, DockerClient, Gone
 from vibe.sandbox.engine import Box, BoxSpec, Posture
 from vibe.sandbox.frames import Demultiplexer
-from vibe.sandbox.images import LABEL_IMAGE, LABEL_RECIPE, Recipe, recipe
+from vibe.sandbox.images import LABEL_IMAGE, LABEL_RECIPE, ON_DEMAND, Recipe, recipe
 from vibe.sandbox.index_environment import IndexEnvironment
 from vibe.sandbox.link import Link
 from vibe.sandbox.packages import DockerPackages, PackageSource
@@ -64,6 +66,7 @@ class DockerEngine:
         self._closed = False
         self._wanted = gvisor
         self._choosing = asyncio.Lock()
+        self._building = asyncio.Lock()
         self._runtime: str | None = None
         self._gvisor = ""
 
@@ -217,6 +220,8 @@ class DockerEngine:
             raise EngineFault(f"There is no {ascii(spec.image)[:50]} image for boxes.")
         if not (math.isfinite(spec.lifetime_s) and 0 < spec.lifetime_s <= LONGEST_S):
             raise EngineFault(f"A box can't live for {spec.lifetime_s} s.")
+        if spec.image in ON_DEMAND and not spec.image_id:
+            await self._built(recipe(spec.image), spec.say)
         image = spec.image_id or await self._image(recipe(spec.image))
         wanted = policy.settings(
             self._policy,
@@ -291,9 +296,22 @@ class DockerEngine:
         with contextlib.suppress(EngineFault):
             await self._client.call(self._client.api.inspect_image, image_id)
             return image_id
-        labels = [f"{LABEL_IMAGE}=python", f"{LABEL_RECIPE}={recipe}"]
+        labels = [f"{LABEL_RECIPE}={recipe}"]
         found = await self._client.call(self._client.api.images, filters={"label": labels})
         return str(found[0]["Id"]) if found and recipe else ""
+
+    async def _built(self, wanted: Recipe, say: Callable[[str], None] | None) -> None:
+        """Returns once the image is there; one build at a time. Raises EngineFault."""
+
+        def build() -> None:
+            with contextlib.closing(docker.from_env(timeout=builder.QUIET_S)) as client:
+                builder.on_demand(client, wanted, say or (lambda line: None))
+
+        async with self._building:
+            try:
+                await self._image(wanted)
+            except EngineFault:
+                await asyncio.to_thread(build)
 
     async def _image(self, wanted: Recipe) -> str:
         """The id of the image of this very recipe; one of an older recipe isn't taken for it."""

@@ -20,7 +20,7 @@ OutputSink = Callable[[Literal["stdout", "stderr"], bytes], None]
 class BoxSpec:
     """What a caller may choose about a box; everything else comes from policy.yaml."""
 
-    image: Literal["python", "browser"] = "python"
+    image: Literal["python", "browser", "node", "rust"] = "python"
     app: str = ""
     """Id of the app it runs, for labels."""
     lifetime_s: float = 3600.0
@@ -29,6 +29,8 @@ class BoxSpec:
     """Key of the lock whose installed packages the program can import; empty for none."""
     image_id: str = ""
     """Id of the very image to use; empty for the newest of that name."""
+    say: Callable[[str], None] | None = field(default=None, compare=False)
+    """Told, from any thread, what starting takes long for: an image that is built now."""
 
 
 @dataclass(frozen=True, slots=True)

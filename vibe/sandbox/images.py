@@ -12,8 +12,11 @@ from packaging.markers import Marker
 
 from vibe.settings import SANDBOXES
 
-ImageName = Literal["python", "browser", "packages"]
+ImageName = Literal["python", "browser", "packages", "node", "rust"]
 IMAGES: tuple[ImageName, ...] = ("python", "browser", "packages")
+
+ON_DEMAND: tuple[ImageName, ...] = ("node", "rust")
+"""Images that are built when the first app needs one."""
 
 LABEL_IMAGE = "vibe.image"
 """On every image of ours: `python`, `browser` or `packages`."""
@@ -25,6 +28,8 @@ _COPIED = {
     "python": ("install.sh", "uv-requirements.txt", "python-requirements.txt"),
     "browser": ("debian.sh", "install.sh", "uv-requirements.txt", "browser-requirements.txt"),
     "packages": ("uv.sh", "uv-requirements.txt"),
+    "node": ("debian.sh",),
+    "rust": ("debian.sh",),
 }
 
 

@@ -134,6 +134,11 @@ KIND_ICONS = {
     "web": ":material/web:",
     "streamlit": ":material/monitoring:",
     "flask": ":material/dns:",
+    "fastapi": ":material/api:",
+    "slides": ":material/slideshow:",
+    "notebook": ":material/summarize:",
+    "node": ":material/javascript:",
+    "rust": ":material/memory:",
     "script": ":material/terminal:",
 }
 

@@ -19,7 +19,10 @@ def folder(tmp_path_factory):
     """A copy of the script, so that what it writes stays out of the repository."""
     copy = tmp_path_factory.mktemp("app") / "copy"
     away = shutil.ignore_patterns(".git", ".venv", "__pycache__", "results", HERE.name)
-    return Path(shutil.copytree(HERE.parent, copy, ignore=away))
+    shutil.copytree(HERE.parent, copy, ignore=away)
+    if APP["prepare"]:
+        subprocess.run(APP["prepare"], cwd=copy, timeout=RUN_S, check=True)
+    return Path(copy)
 
 
 def run(folder, arguments, stdin=""):
