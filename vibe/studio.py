@@ -690,7 +690,8 @@ class Studio:
         async def told(before: int) -> None:
             nonlocal waited
             waited = True
-            await self._notice(app_id, f"Waiting for a free box: {before or 'nobody'} before you.")
+            turn = f"{before} before you" if before else "you are next"
+            await self._notice(app_id, f"Waiting for a free box: {turn}.")
             await self.previews.make_room(app_id, RESTING_S)
 
         async with AsyncExitStack() as place:

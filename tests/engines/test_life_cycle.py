@@ -95,7 +95,7 @@ async def test_builds_wait_their_turn_visibly_and_one_that_is_stopped_leaves_the
         assert [end.status for end in ends] == ["ready", "ready"]
         assert notices(studio, one) == []
         said = notices(studio, three)
-        assert said[1] == "Waiting for a free box: nobody before you."
+        assert said[1] == "Waiting for a free box: you are next."
         assert said[-1].startswith("A box is free, ")
         await studio.resume(two.id)
         assert (await studio.wait(two.id)).status == "ready"
