@@ -300,8 +300,9 @@ def guided(name: str, seconds: float, seed: int) -> None:
     folder = tempfile.mkdtemp()
     for number, content in enumerate(seeds()):
         Path(folder, str(number)).write_bytes(content)
+    end = runner.Runner
     for owner, method in (
-        (Decoder, "feed"), (Demultiplexer, "feed"), (runner.Runner, "take"), (runner.Runner, "frame"),
+        (Decoder, "feed"), (Demultiplexer, "feed"), (end, "take"), (end, "frame"),
     ):  # fmt: skip
         setattr(owner, method, atheris.instrument_func(getattr(owner, method)))
     options = [f"-max_total_time={int(seconds)}", f"-timeout={int(SLOWEST_S)}", f"-seed={seed}"]
