@@ -51,12 +51,14 @@ def test_a_model_is_not_shown_what_every_app_of_its_kind_has() -> None:
 def test_a_report_shows_text_output_values_and_figures(tmp_path: Path) -> None:
     code, page, _ = rendered(
         tmp_path,
+        '"""For the reader of the program."""\n\n'
         "# %% [markdown]\n# # Sales\n# Up by **7 %**, see `x` & <b>.\n#\n# - one\n# - two\n"
         "# %%\nfrom render import Markdown\nprint('printed <i>')\n40 + 2\n"
         "# %%\nMarkdown('| a | b |\\n|---|---|\\n| 1 | 2 |')\n",
     )
     assert code == 0
     assert "<title>Sales</title>" in page
+    assert "reader of the program" not in page
     assert "<strong>7 %</strong>, see <code>x</code> &amp; &lt;b&gt;." in page
     assert "<ul><li>one</li><li>two</li></ul>" in page
     assert "<pre>printed &lt;i&gt;</pre>" in page

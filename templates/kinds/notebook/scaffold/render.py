@@ -125,6 +125,8 @@ def run(source, path):
             parts.append(markdown(text))
             continue
         code = ast.parse("\n" * (first - 1) + text, path)
+        if all(isinstance(each, ast.Expr) and isinstance(each.value, ast.Constant) for each in code.body):
+            continue  # a docstring is for who reads the program
         last = code.body.pop() if code.body and isinstance(code.body[-1], ast.Expr) else None
         printed, value = io.StringIO(), None
         try:
