@@ -36,23 +36,39 @@ async def open_engine(settings: Settings) -> tuple[Engine | None, EngineFault | 
     """The engine there is, or why there is none. Without Docker it is bubblewrap, if `vibe setup`
     has readied it; never instead of a Docker that answers, or that DOCKER_HOST names."""
     from vibe.sandbox import daemon
-    from vibe.sandbox.bubblewrap import BubblewrapEngine
+
+    without: EngineFault | None = None
+    if settings.engine != "bubblewrap":
+        found = await _docker(settings)
+        if not isinstance(found, EngineFault):
+            return found, None
+        without = found
+        if settings.engine == "docker" or daemon.named():
+            return None, without
+    found = await _bubblewrap(settings)
+    if isinstance(found, EngineFault):
+        return None, without or found
+    return found, None
+
+
+async def _docker(settings: Settings) -> Engine | EngineFault:
     from vibe.sandbox.docker import DockerEngine
     from vibe.sandbox.packages import PackageSource
 
-    faults = []
-    if settings.engine != "bubblewrap":
-        try:
-            source = PackageSource(settings.packages)
-            return await DockerEngine.open(gallery=settings.gallery, source=source), None
-        except EngineFault as fault:
-            faults.append(fault)
-    if settings.engine == "bubblewrap" or (settings.engine == "auto" and not daemon.named()):
-        try:
-            return await BubblewrapEngine.open(gallery=settings.gallery), None
-        except EngineFault as fault:
-            faults.append(fault)
-    return None, faults[0]
+    try:
+        source = PackageSource(settings.packages)
+        return await DockerEngine.open(gallery=settings.gallery, source=source)
+    except EngineFault as fault:
+        return fault
+
+
+async def _bubblewrap(settings: Settings) -> Engine | EngineFault:
+    from vibe.sandbox.bubblewrap import BubblewrapEngine
+
+    try:
+        return await BubblewrapEngine.open(gallery=settings.gallery)
+    except EngineFault as fault:
+        return fault
 
 
 async def stopped(studio: Studio) -> None:

@@ -11,7 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from vibe.checks import examine
 from vibe.errors import EngineFault
+from vibe.kinds import kind
+from vibe.opening import open_engine
+from vibe.plan import Plan
 from vibe.sandbox import bpf, cgroups, fitness, policy
 from vibe.sandbox.box import PipeBox
 from vibe.sandbox.box_environment import environment
@@ -20,7 +24,8 @@ from vibe.sandbox.engine import BoxSpec
 from vibe.sandbox.link import Link
 from vibe.sandbox.process_pipe import ProcessPipe
 from vibe.sandbox.wrapping import command
-from vibe.settings import ROOT, SANDBOXES
+from vibe.settings import ROOT, SANDBOXES, Limits, Settings
+from vibe.verdict import judge
 
 pytestmark = pytest.mark.bubblewrap
 
@@ -119,3 +124,40 @@ async def test_what_only_docker_has_is_refused(tmp_path: Path) -> None:
             await engine.start(BoxSpec(image_id="sha256:" + "0" * 64))
     finally:
         await engine.close()
+
+
+async def test_it_is_used_when_it_is_asked_for_and_never_for_a_docker_that_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, fault = await open_engine(Settings(gallery=tmp_path, engine="bubblewrap"))
+    assert engine is not None
+    assert (engine.name, fault) == ("bubblewrap", None)
+    await engine.close()
+    monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:1")
+    engine, fault = await open_engine(Settings(gallery=tmp_path))
+    assert engine is None
+    assert fault is not None
+
+
+async def test_an_app_is_made_and_its_verdict_says_how_it_was_isolated(tmp_path: Path) -> None:
+    engine = await BubblewrapEngine.open(gallery=tmp_path)
+    try:
+        emitted: list[object] = []
+        plan = Plan("Six", "script")
+        found = await examine(
+            kind("script"), {"main.py": "import pandas\nprint(pandas.Series([1, 2, 3]).sum())\n"},
+            plan, engine=engine, app_id="six", data={}, limits=Limits(), eyes=None,
+            emit=emitted.append,
+        )  # fmt: skip
+        assert found.runs, found.rungs
+        verdict = judge(kind("script"), plan, found, engine)
+        assert verdict.isolation == "bubblewrap"
+        assert "Reduced isolation" in verdict.sentence
+    finally:
+        await engine.close()
+
+
+def test_a_profile_with_a_condition_that_is_not_known_is_refused() -> None:
+    profile = '{"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [{"names": ["read"], "action": '
+    with pytest.raises(EngineFault, match="minKernel"):
+        bpf.compiled(profile + '"SCMP_ACT_ALLOW", "includes": {"minKernel": "4.8"}}]}')

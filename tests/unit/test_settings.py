@@ -114,3 +114,10 @@ def test_a_disk_that_refuses_is_told_in_a_sentence(environ, tmp_path):
     environ["VIBE_SETTINGS"] = str(tmp_path / "not-a-folder" / "settings.yaml")
     with pytest.raises(UserError):
         settings_file.change({"model": "big"}, environ)
+
+
+def test_an_engine_that_nobody_knows_is_refused(environ):
+    assert load(environ | {"VIBE_ENGINE": "bubblewrap"}).engine == "bubblewrap"
+    with pytest.raises(UserError, match="podman") as caught:
+        load(environ | {"VIBE_ENGINE": "podman"})
+    assert "auto, docker, bubblewrap" in caught.value.fix
