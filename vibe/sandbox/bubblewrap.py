@@ -112,7 +112,9 @@ class BubblewrapEngine:
                 "Choose another kind, or Docker.",
             )
         if spec.image not in NAMES:
-            raise EngineFault(f"There is no {ascii(spec.image)[:50]} image for boxes.")
+            raise EngineFault(
+                f"bubblewrap has no {ascii(spec.image)[:50]} boxes.", "Run it with Docker."
+            )
         if not (math.isfinite(spec.lifetime_s) and 0 < spec.lifetime_s <= LONGEST_S):
             raise EngineFault(f"A box can't live for {spec.lifetime_s} s.")
         if spec.packages:
