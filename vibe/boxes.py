@@ -12,7 +12,7 @@ from typing import Any
 
 import docker
 import requests
-from docker.errors import DockerException, NotFound
+from docker.errors import APIError, DockerException, NotFound
 
 from vibe.errors import EngineFault
 from vibe.sandbox import owners
@@ -73,7 +73,7 @@ def _described(client: docker.DockerClient, container: Mapping[str, Any]) -> Run
     memory, most = _memory(client, container["Id"])
     return RunningBox(
         id=container["Id"],
-        app=container["Labels"].get("vibe.app", ""),
+        app=container["Labels"].get("vibe.app", "") or _named(container),
         image=_image_name(client, container),
         started=datetime.fromtimestamp(container["Created"], UTC).isoformat(),
         memory=memory,
@@ -81,9 +81,14 @@ def _described(client: docker.DockerClient, container: Mapping[str, Any]) -> Run
     )
 
 
+def _named(container: Mapping[str, Any]) -> str:
+    """The app that a box was given when it had stood ready: the second part of its name."""
+    return str((container.get("Names") or [""])[0]).partition(".")[2]
+
+
 def _image_name(client: docker.DockerClient, container: Mapping[str, Any]) -> str:
     """By the image's own label: the name a container is listed with changes with its tags."""
-    with contextlib.suppress(NotFound):
+    with contextlib.suppress(APIError):
         labels = client.images.get(container["ImageID"]).labels
         if name := labels.get("vibe.image"):
             return str(name)
@@ -97,5 +102,5 @@ def _memory(client: docker.DockerClient, identity: str) -> tuple[int | None, int
         inside = stats.get("stats", {})
         idle = inside.get("total_inactive_file", inside.get("inactive_file", 0))
         return max(0, stats["usage"] - idle), stats["limit"]
-    except (KeyError, TypeError, NotFound):
+    except (KeyError, TypeError, APIError):
         return None, None

@@ -42,6 +42,8 @@ class Kind:
     """What the entry must hold to be of this kind: a pattern, and what to say without it."""
     scaffold: dict[str, str] = field(default_factory=dict)
     """Files that every app of this kind has, by path: Vibe's own, which no model changes."""
+    warm: tuple[str, ...] = ()
+    """Modules that its command imports anyway, for boxes that stand ready."""
     words: tuple[str, ...] = ()
     """Words in an idea that suggest this kind."""
 
@@ -81,6 +83,7 @@ def kinds() -> dict[str, Kind]:
             file.relative_to(folder).as_posix(): file.read_text("utf-8")
             for file in sorted(folder.rglob("*.*"))
         }
+        data["warm"] = tuple(data.get("warm", ()))
         found[path.parent.name] = Kind(name=path.parent.name, **data)
     return found
 

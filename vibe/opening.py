@@ -13,6 +13,7 @@ from vibe import hosts
 from vibe.errors import EngineFault
 from vibe.gateway import Gateway
 from vibe.hosts import Receive, Scope, Send, header
+from vibe.kinds import kinds
 from vibe.listening import listen, refuse
 from vibe.settings import Settings
 from vibe.studio import Studio
@@ -25,11 +26,28 @@ STOP_S = 15.0
 
 
 @asynccontextmanager
-async def open_studio(settings: Settings) -> AsyncIterator[Studio]:
-    """The studio; without an engine it can still write and archive, and says why."""
+async def open_studio(settings: Settings, *, warm: bool = False) -> AsyncIterator[Studio]:
+    """The studio; without an engine it can still write and archive, and says why. `warm`: boxes
+    may stand ready for it."""
     engine, fault = await open_engine(settings)
-    async with Studio(settings, engine, engine_fault=fault) as studio:
+    studio = Studio(settings, engine, engine_fault=fault)
+    if warm and engine is not None and settings.warm_boxes:
+        studio.engine = _warm(engine, studio)
+    async with studio:
         yield studio
+
+
+def _warm(engine: Engine, studio: Studio) -> Engine:
+    from vibe.sandbox.warm import WarmEngine
+
+    programs = {tuple(kind.argv()): kind.warm for kind in kinds().values() if kind.warm}
+    size = studio.line.size("python")
+    return WarmEngine(
+        engine,
+        programs,
+        studio.settings.warm_boxes,
+        lambda count: studio.line.spare() >= count * size,
+    )
 
 
 async def open_engine(settings: Settings) -> tuple[Engine | None, EngineFault | None]:

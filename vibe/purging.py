@@ -54,10 +54,15 @@ def _recipe(archive: Archive, digest: str) -> list[str]:
 
 def _boxes(gallery: Path, app_id: str) -> list[str]:
     """Removes containers and volumes that carry the app's name, and says how many there were."""
-    mine = [f"{LABEL}=1", f"vibe.gallery={owners.gallery_label(gallery)}", f"vibe.app={app_id}"]
+    ours = [f"{LABEL}=1", f"vibe.gallery={owners.gallery_label(gallery)}"]
+    mine = [*ours, f"vibe.app={app_id}"]
     try:
         with contextlib.closing(docker.from_env(timeout=ANSWER_S)) as client:
             containers = client.api.containers(all=True, filters={"label": mine})
+            # a box that stood ready for any app has the app's id in its name only
+            found = client.api.containers(all=True, filters={"label": ours, "name": app_id})
+            suffix = f".{app_id}"
+            containers += [c for c in found if any(n.endswith(suffix) for n in c["Names"])]
             for container in containers:
                 with contextlib.suppress(NotFound):
                     client.api.remove_container(container["Id"], force=True, v=True)

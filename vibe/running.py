@@ -111,6 +111,7 @@ async def open_box(
             packages=packages,
             image_id=image_id,
             say=_from_threads(emit),
+            program=tuple(kind.argv()) if kind else (),
         )
     )
     emit(BoxStarted(box=box.id, engine=box.engine, image=box.image))

@@ -79,7 +79,7 @@ def serve(settings: Settings, say: Callable[[str], None]) -> None:
 
 async def _serve(settings: Settings, sock: Any, say: Callable[[str], None]) -> None:
     configure_streamlit(settings)
-    async with open_studio(settings) as studio:
+    async with open_studio(settings, warm=True) as studio:
         if studio.engine_fault is not None:
             say(f"Apps can be written but not run: {studio.engine_fault}")
         elif studio.engine is not None and studio.engine.name == "bubblewrap":

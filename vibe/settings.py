@@ -140,6 +140,8 @@ class Settings:
     """Days that a discarded app can be brought back; 0: until someone deletes it."""
     idle_minutes: int = 30
     """Minutes until an opened app that nobody uses is closed; 0: never."""
+    warm_boxes: int = 2
+    """How many boxes stand ready at most while Vibe serves; 0: none."""
     boxes_gib: float = 0.0
     """GiB of memory that all boxes may have together; 0: three quarters of the machine's."""
     github_api: str = "https://api.github.com"
@@ -228,7 +230,14 @@ def checked(values: dict[str, Any]) -> Settings:
     try:
         if "gallery" in values:
             values["gallery"] = Path(values["gallery"]).expanduser().absolute()
-        for name in ("port", "expiry_days", "trash_days", "idle_minutes", "boxes_gib"):
+        for name in (
+            "port",
+            "expiry_days",
+            "trash_days",
+            "idle_minutes",
+            "warm_boxes",
+            "boxes_gib",
+        ):
             if name in values:
                 number = float if name == "boxes_gib" else int
                 values[name] = number(values[name])

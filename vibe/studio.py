@@ -46,6 +46,7 @@ from vibe.running import NotServing, Printed, how_it_ended, open_box, prepare, s
 from vibe.sandbox import lock
 from vibe.sandbox.engine import Box, Engine, Outcome, OutputSink
 from vibe.sandbox.places import Places
+from vibe.sandbox.warm import WarmEngine
 from vibe.settings import Settings
 from vibe.starters import CONNECT, STARTERS, StarterModel
 from vibe.supply import Supply
@@ -380,6 +381,8 @@ class Studio:
         end = Finished(status="stopped", sentence="Stopped.")
         try:
             model: Model = by_hand.You()
+            if isinstance(self.engine, WarmEngine):
+                self.engine.expect()  # it can be ready when the model has answered
             if files is None:
                 model = await self._model(app, asked.text, model_name)
             async with self._place(app.id, "python", "browser") as waited:

@@ -126,10 +126,10 @@ class Vibe:
     def boxes(self, app: str = "") -> list[str]:
         """Names of the containers, running or not, that belong to this gallery (and that app)."""
         labels = [f"vibe.gallery={gallery_label(self.gallery)}"]
-        labels += [f"vibe.app={app}"] if app else []
         with contextlib.closing(docker.from_env(timeout=30)) as client:
             found = client.api.containers(all=True, filters={"label": labels})
-        return [container["Names"][0] for container in found]
+        named = [(c["Names"][0], c["Labels"]["vibe.app"]) for c in found]
+        return [n for n, of in named if not app or of == app or n.endswith(f".{app}")]
 
     async def boxes_gone(self, seconds: float, app: str = "") -> None:
         """Returns once there are none. Raises AssertionError after that many seconds."""

@@ -43,9 +43,13 @@ class PipeBox:
         lifetime_s: float,
         memory: Memory,
         remove: Callable[[], Awaitable[None]],
+        name: Callable[[str], Awaitable[None]] | None = None,
     ) -> None:
+        """`name` writes the app's id on a box that was started without one."""
         self.id, self.engine, self.image = id, engine, image
         self._link, self._memory, self._remove = link, memory, remove
+        self._name = name
+        self._naming: asyncio.Task[None] | None = None
         self._deadline = time.monotonic() + lifetime_s
         self._stopped = False
         self._used = time.monotonic()
@@ -116,6 +120,35 @@ class PipeBox:
         async with self._bounded(channel, ANSWER_S):
             text = (await channel.finished()).text
         return struct.unpack(f"!{len(text) // 2}H", text[: len(text) // 2 * 2])
+
+    async def prepare(self, argv: Sequence[str], modules: Sequence[str]) -> bool:
+        """Has a Python import `modules`, to become the command `argv`, with or without further
+        arguments, when that is run; whether it could."""
+        channel = await self._link.open("spare", argv=list(argv), modules=list(modules))
+        async with self._bounded(channel, TRANSFER_S):
+            return not (await channel.finished()).failed
+
+    async def claim(self, app: str, lifetime_s: float, argv: Sequence[str]) -> None:
+        """Gives a box that stood ready its one use: for that app, for so long from now; of what
+        was prepared only the command `argv` is kept. Raises BoxLost."""
+        channel = await self._link.open("claim", lifetime_s=lifetime_s, argv=list(argv))
+        async with self._bounded(channel, ANSWER_S):
+            await channel.finished()
+        self._deadline = time.monotonic() + lifetime_s
+        self._used = time.monotonic()
+        self._watch.cancel()
+        self._watch = asyncio.create_task(self._watch_over())
+        if self._name is not None and app:
+            self._naming = asyncio.create_task(self._named(self._name, app))
+
+    async def _named(self, name: Callable[[str], Awaitable[None]], app: str) -> None:
+        with contextlib.suppress(EngineFault):  # for people who look; the box works without
+            await name(app)
+
+    @property
+    def lost(self) -> bool:
+        """Whether the box is gone, or about to go."""
+        return self._link.lost is not None
 
     async def ping(self) -> None:
         """Returns when the runner has answered. Raises BoxLost."""

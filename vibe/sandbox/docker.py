@@ -264,15 +264,19 @@ class DockerEngine:
                 lifetime_s=lifetime_s,
                 memory=MemoryEvidence(self, identity, began),
                 remove=functools.partial(self._forget, identity),
+                name=functools.partial(self._rename, identity, name),
             )
             self._boxes[identity] = box
             self._names.discard(name)
             return box
 
+    async def _rename(self, identity: str, name: str, app: str) -> None:
+        # a container's labels can't be changed
+        await self._client.call(self._client.api.rename, identity, f"{name}.{_plain(app)}")
+
     def _labels(self, app: str, lifetime_s: float) -> policy.Labels:
-        plain = re.sub(r"[^A-Za-z0-9._-]", "-", app)[:100]
         deadline = int(time.time() + lifetime_s + 5)
-        return policy.Labels(self._label, self._owner.name, plain, deadline)
+        return policy.Labels(self._label, self._owner.name, _plain(app), deadline)
 
     async def _fetcher(self, environment: IndexEnvironment, volume: str, lifetime_s: float) -> Box:
         """A box with network that fetches packages, into `volume` or (empty) into the cache."""
@@ -366,6 +370,11 @@ class DockerEngine:
             return list(self._client.api.events(since, now, filters=wanted, decode=True))
 
         return len(await self._client.call(past))
+
+
+def _plain(app: str) -> str:
+    """An app's id as labels and names can have it."""
+    return re.sub(r"[^A-Za-z0-9._-]", "-", app)[:100]
 
 
 class MemoryEvidence:

@@ -31,6 +31,8 @@ class BoxSpec:
     """Id of the very image to use; empty for the newest of that name."""
     say: Callable[[str], None] | None = field(default=None, compare=False)
     """Told, from any thread, what starting takes long for: an image that is built now."""
+    program: tuple[str, ...] = ()
+    """The command it is for, if that is known; a box that stands ready may have it half started."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,8 @@ _U32 = struct.Struct("!I")
 _ALLOWED = {
     "ping": {Kind.DONE},
     "ports": {Kind.DONE},
+    "spare": {Kind.DONE},
+    "claim": {Kind.DONE},
     "put": {Kind.CREDIT, Kind.DONE},
     "run": {Kind.DATA, Kind.ERR, Kind.CREDIT, Kind.DONE},
     "export": {Kind.DATA, Kind.DONE},

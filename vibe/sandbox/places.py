@@ -97,6 +97,20 @@ class Places:
             line.execute("DELETE FROM places WHERE token = ?", [token])
         self._returned.set()
 
+    def size(self, image: str) -> int:
+        """Bytes of memory that a box of that image may use."""
+        return self._sizes[image]
+
+    def spare(self) -> int:
+        """Bytes that nobody has; none while anyone waits, or the line can't be read."""
+        if not self._path.exists():
+            return self.memory
+        with suppress(sqlite3.Error, OSError), self._line() as line:
+            self._forget_dead(line)
+            held = line.execute("SELECT memory, held FROM places").fetchall()
+            return self.memory - sum(m for m, _ in held) if all(h for _, h in held) else 0
+        return 0
+
     def waiting(self) -> list[Waiting]:
         """Who stands in the line now, in this Vibe or another on this gallery."""
         if not self._path.exists():

@@ -57,7 +57,8 @@ class Runner:
         self.inward, self.outward = inward, outward
         self.received, self.sending = bytearray(), bytearray()
         self.channels: dict[int, Channel] = {}
-        self.runs: dict[int, Run] = {}
+        self.runs: dict[int, Started] = {}
+        self.spares: list[Spare] = []
         self.deadline = time.monotonic() + 60.0
         self.wake, wake = os.pipe()
         os.set_blocking(self.wake, False)
@@ -163,8 +164,15 @@ class Runner:
             os.read(self.wake, 4096)
         with contextlib.suppress(ChildProcessError):
             while (found := os.waitpid(-1, os.WNOHANG))[0]:
-                if run := self.runs.pop(found[0], None):
-                    run.supervisor, run.orphans = 0, found[1] != 0
+                if started := self.runs.pop(found[0], None):
+                    started.supervisor, started.orphans = 0, found[1] != 0
+
+    def start(self, argv: list[str], env: dict[str, str]) -> Started:
+        """A command, from what waits to become it if something does."""
+        for spare in self.spares:
+            if spare.fits(argv, env):
+                return spare.become(argv)
+        return Started(self, argv, env)
 
     def strays(self) -> list[int]:
         """Children that nobody supervises: their supervisor was killed from inside."""
@@ -301,19 +309,14 @@ class Put(Channel):
         super().close()
 
 
-class Run(Channel):
-    """A command with its pipes. Over when nothing of it is alive and its output is read."""
+class Started:
+    """A command under its supervisor, and our ends of its pipes."""
 
-    def __init__(self, runner: Runner, number: int, argv: list[str], env: dict[str, str]) -> None:
-        super().__init__(runner, number)
-        self.pending, self.ended, self.closing = bytearray(), False, False
-        self.status: int | None = None
-        self.error, self.orphans, self.ooms = 0, False, ooms()
-        self.rounds, self.next_round = 0, LONG * 1e6
+    def __init__(self, runner: Runner, argv: list[str], env: dict[str, str], *further: int) -> None:
+        """`further`: descriptors that it gets as its numbers 3 and on."""
+        self.orphans = False
         pipes = [os.pipe() for _ in range(4)]
-        (stdin, self.stdin), (self.stdout, stdout), (self.stderr, stderr), (self.report, report) = (
-            pipes
-        )
+        (stdin, into), (out, stdout), (err, stderr), (heard, report) = pipes
         try:
             self.supervisor = runner.fork()
         except OSError:
@@ -322,12 +325,93 @@ class Run(Channel):
                 os.close(pair[1])
             raise
         if not self.supervisor:
-            supervise(argv, {**os.environ, **env}, (stdin, stdout, stderr), report)
+            supervise(argv, {**os.environ, **env}, (stdin, stdout, stderr, *further), report)
         runner.runs[self.supervisor] = self
         for fd in (stdin, stdout, stderr, report):
             os.close(fd)
-        for fd in (self.stdin, self.stdout, self.stderr, self.report):
+        self.ends = (into, out, err, heard)
+        for fd in self.ends:
             os.set_blocking(fd, False)
+
+    def drop(self) -> None:
+        """Kills it and closes its pipes: nobody wants it."""
+        if self.supervisor:
+            kill([self.supervisor, *descendants(self.supervisor)])
+        for fd in self.ends:
+            os.close(fd)
+
+
+class Spare(Channel):
+    """A Python that has imported what a command needs and waits to become that command, once.
+    DONE says that it is ready, or why it can't be."""
+
+    def __init__(self, runner: Runner, number: int, argv: list[str], modules: list[str]) -> None:
+        super().__init__(runner, number)
+        self.argv, self.imported = argv, False
+        ours, theirs = socket.socketpair()
+        with theirs:
+            waiting = [argv[0], "-c", WAITING, *modules]
+            self.started = Started(runner, waiting, {}, theirs.fileno())
+        self.socket = ours
+        runner.spares.append(self)
+
+    def interest(self, free: bool) -> Iterable[tuple[int, int]]:
+        return [(self.socket.fileno(), select.POLLIN)]
+
+    def ready(self, fd: int, mask: int) -> None:
+        with contextlib.suppress(OSError):
+            self.imported = self.socket.recv(1) == b"1"
+        if not self.imported:
+            self.drop()
+        self.runner.done(self.id, 0 if self.imported else 1)
+
+    def fits(self, argv: list[str], env: dict[str, str]) -> bool:
+        alive = self.imported and self.started.supervisor
+        return bool(alive) and not env and argv[: len(self.argv)] == self.argv
+
+    def become(self, argv: list[str]) -> Started:
+        """What waited, now that command."""
+        self.runner.spares.remove(self)
+        with self.socket, contextlib.suppress(OSError):
+            self.socket.sendall("\0".join(argv).encode())
+        return self.started
+
+    def drop(self) -> None:
+        self.runner.spares.remove(self)
+        self.socket.close()
+        self.started.drop()
+
+    def close(self) -> None:
+        self.drop()
+        super().close()
+
+
+class Claim(Channel):
+    """The box gets its one use: how long it lives from now, and which spare it may need."""
+
+    def __init__(self, runner: Runner, number: int, lifetime_s: float, argv: list[str]) -> None:
+        super().__init__(runner, number)
+        runner.deadline = time.monotonic() + lifetime_s
+        for spare in list(runner.spares):
+            if spare.argv != argv:
+                spare.drop()
+
+    def turn(self, now: float, free: bool) -> float:
+        self.runner.done(self.id)
+        return 0.0
+
+
+class Run(Channel):
+    """A command with its pipes. Over when nothing of it is alive and its output is read."""
+
+    def __init__(self, runner: Runner, number: int, argv: list[str], env: dict[str, str]) -> None:
+        super().__init__(runner, number)
+        self.pending, self.ended, self.closing = bytearray(), False, False
+        self.status: int | None = None
+        self.error, self.ooms = 0, ooms()
+        self.rounds, self.next_round = 0, LONG * 1e6
+        self.started = runner.start(argv, env)
+        self.stdin, self.stdout, self.stderr, self.report = self.started.ends
 
     def interest(self, free: bool) -> Iterable[tuple[int, int]]:
         wanted = [(self.report, select.POLLIN)] if self.report >= 0 else []
@@ -405,16 +489,16 @@ class Run(Channel):
         self.closing, self.next_round = True, 0.0
 
     def turn(self, now: float, free: bool) -> float:
-        if self.supervisor:
+        if supervisor := self.started.supervisor:
             if now >= self.next_round:
-                family = descendants(self.supervisor)
-                kill([*family, self.supervisor] if self.rounds > PATIENCE else family)
+                family = descendants(supervisor)
+                kill([*family, supervisor] if self.rounds > PATIENCE else family)
                 self.rounds += 1
                 self.next_round = now + (0.002 if self.rounds < 10 else 0.02)
             return self.next_round - now
         if self.report >= 0:
             self.hear()
-        if self.orphans and (left := self.runner.strays()):
+        if self.started.orphans and (left := self.runner.strays()):
             kill(left)
             return 0.005
         return self.finish(free)
@@ -621,6 +705,8 @@ CHANNELS: dict[str, Any] = {
     "run": Run,
     "tcp": Tcp,
     "export": Export,
+    "spare": Spare,
+    "claim": Claim,
 }
 KINDS = {
     stat.S_IFDIR: "too deep",
@@ -706,9 +792,42 @@ def prctl(option: int, value: int) -> None:
 
 LIBC = ctypes.CDLL(None)
 
+WAITING = """\
+def wait():
+    import importlib, os, runpy, sys
+    for name in sys.argv[1:]:
+        try:
+            importlib.import_module(name)
+        except ImportError:
+            pass
+    os.write(3, b"1")
+    found = b""
+    while chunk := os.read(3, 65536):
+        found += chunk
+    os.close(3)
+    if not found:
+        os._exit(0)
+    argv = os.fsdecode(found).split("\\0")
+    importlib.invalidate_caches()
+    names = {name.partition(".")[0] for name in os.listdir()}
+    if argv[1] != "-m" or names & set(sys.modules):
+        os.execvp(argv[0], argv)
+    sys.orig_argv, sys.argv, sys.path[0] = argv, argv[1:2] + argv[3:], os.getcwd()
+    del globals()["wait"]
+    try:
+        runpy._run_module_as_main(argv[2])
+    except Exception as error:
+        error.__traceback__ = error.__traceback__.tb_next
+        sys.excepthook(type(error), error, error.__traceback__)
+        sys.exit(1)
+wait()
+"""
+"""What a spare runs: `python -m` of what it is told, as Python itself does that. An app's file
+named like a module that is imported already must win over it: then it begins anew."""
+
 
 def supervise(
-    argv: list[str], env: dict[str, str], pipes: tuple[int, int, int], report: int
+    argv: list[str], env: dict[str, str], pipes: tuple[int, ...], report: int
 ) -> NoReturn:
     """In the fork: starts the command, adopts its orphans, ends when there are none."""
     try:
