@@ -73,6 +73,17 @@ class Spent:
     money: float | None = None
     """In the currency of the prices in settings; None when no price is known."""
 
+    def plus(self, other: Spent) -> Spent:
+        """Both together; money is known when either's is."""
+        known = [money for money in (self.money, other.money) if money is not None]
+        return Spent(
+            calls=self.calls + other.calls,
+            prompt_tokens=self.prompt_tokens + other.prompt_tokens,
+            completion_tokens=self.completion_tokens + other.completion_tokens,
+            seconds=round(self.seconds + other.seconds, 3),
+            money=sum(known) if known else None,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Revision:

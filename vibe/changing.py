@@ -49,7 +49,7 @@ def remake(settings: Settings, arguments: argparse.Namespace) -> int:
 
 
 def undo(settings: Settings, arguments: argparse.Namespace) -> int:
-    from vibe.studio import go_back
+    from vibe.going_back import go_back
 
     archive = opened(settings)
     app = find(archive, arguments.id)

@@ -172,7 +172,7 @@ def discard(settings: Settings, arguments: argparse.Namespace) -> int:
 def restore(settings: Settings, arguments: argparse.Namespace) -> int:
     archive = opened(settings)
     if arguments.to:
-        from vibe.studio import go_back
+        from vibe.going_back import go_back
         from vibe.versions import number_of
 
         app = go_back(archive, find(archive, arguments.id).id, number_of(arguments.to))

@@ -5,25 +5,23 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
-from dataclasses import dataclass, field, replace
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from types import TracebackType
 from typing import Any, Literal, Self
 
 from vibe import by_hand, diagnosis, expiry, pinning, rechecking, settings_file, versions
-from vibe.app import App, Revision, Spent, Way
+from vibe.app import App, Way
 from vibe.archive import Archive
-from vibe.attempt import Request, Workbench
 from vibe.boxes import RunningBox, remove_box
-from vibe.budget import Budget
+from vibe.building import Builds, text_files, texts
 from vibe.copies import copied
 from vibe.doctor import Finding, examine
-from vibe.errors import EngineFault, ModelFault, UserError, VibeError
+from vibe.errors import EngineFault, UserError
 from vibe.events import (
     Acted,
-    Answered,
     Asked,
     Event,
     FilesWritten,
@@ -32,43 +30,24 @@ from vibe.events import (
     Requested,
     now,
 )
+from vibe.going_back import go_back
 from vibe.housekeeping import RESTING_S, keep_house
-from vibe.keeping import Keeper
 from vibe.kinds import kind as kind_named
-from vibe.loop import Built, build
 from vibe.model import Endpoint, Model, OpenAIModel, Role, find_endpoint
 from vibe.model_trial import Tried, try_role
-from vibe.plan import plan_to_data, read_plan
 from vibe.previews import Live, Previews
 from vibe.purging import purge
-from vibe.redaction import redact
 from vibe.running import NotServing, Printed, how_it_ended, open_box, prepare, serve
-from vibe.sandbox import lock
 from vibe.sandbox.engine import Box, Engine, Outcome, OutputSink
 from vibe.sandbox.places import Places
-from vibe.sandbox.warm import WarmEngine
 from vibe.settings import Settings
 from vibe.starters import CONNECT, STARTERS, StarterModel
-from vibe.supply import Supply
 from vibe.troubles import Trouble
 
 PATIENCE_S = 60.0
 """How long a person waits for a box to run an app in; a build waits as long as it takes."""
 CLOCK_S = 6 * 3600.0
 """How often apps are looked through for those that have expired; days are what counts."""
-
-
-@dataclass(slots=True)
-class _Build:
-    """One build that goes on in this process."""
-
-    task: asyncio.Task[Finished]
-    changed: asyncio.Event = field(default_factory=asyncio.Event)
-    question: Asked | None = None
-    """What the build waits for an answer to."""
-    asked: list[Asked] = field(default_factory=list)
-    """Every question so far."""
-    answer: asyncio.Future[Answered] | None = None
 
 
 class Studio:
@@ -85,10 +64,17 @@ class Studio:
         self.engine_fault = engine_fault
         """Why there is no engine, and what to do; None when there is one."""
         self.archive = Archive(settings.gallery, secrets=settings.known_secrets)
-        self._builds: dict[str, _Build] = {}
         self.line = Places(settings.gallery, int(settings.boxes_gib * (1 << 30)))
         """Who waits for boxes, and who has them."""
         self.previews = Previews(settings, self.archive, self.line)
+        self._builds = Builds(
+            lambda: self.settings,
+            engine,
+            self.archive,
+            self.previews,
+            self._place,
+            self._model,
+        )
         self._opening: dict[str, asyncio.Lock] = {}
         self._saving = asyncio.Lock()
         self._clocks: list[asyncio.Task[None]] = []
@@ -121,7 +107,7 @@ class Studio:
         for clock in self._clocks:
             clock.cancel()
         await asyncio.gather(*self._clocks, return_exceptions=True)
-        await asyncio.gather(*map(self.stop, list(self._builds)), return_exceptions=True)
+        await asyncio.gather(*map(self._builds.stop, self._builds), return_exceptions=True)
         await self.previews.close()
         self.line.close()
         if self.engine is not None:
@@ -148,13 +134,13 @@ class Studio:
             self.archive.create, idea, kind=kind, model=model or "", data=data
         )
         app = replace(app, remake_of=remake_of)
-        return await self._start(app, idea, revision=1, model=model, autonomy=autonomy)
+        return await self._builds.start(app, idea, revision=1, model=model, autonomy=autonomy)
 
     async def change(self, app_id: str, request: str, *, model: str | None = None) -> App:
         """Starts a new revision. Raises UserError while the app is being built."""
         request = self._words(request, "The request")
         app = await self._made(app_id)
-        return await self._start(app, request, revision=len(app.revisions) + 1, model=model)
+        return await self._builds.start(app, request, revision=len(app.revisions) + 1, model=model)
 
     async def edit(
         self, app_id: str, files: Mapping[str, bytes], *, base: int | None = None
@@ -171,9 +157,11 @@ class Studio:
                 "Copy what you wrote, look at the newer code, and edit that.",
             )
         texts = by_hand.edited(files, kind_named(app.kind), self.settings.limits.reply_bytes)
-        words = by_hand.described(await self._text_files(app), texts)
+        words = by_hand.described(await text_files(self.archive, app), texts)
         number = len(app.revisions) + 1
-        return await self._start(app, words, revision=number, model=None, way="edited", files=texts)
+        return await self._builds.start(
+            app, words, revision=number, model=None, way="edited", files=texts
+        )
 
     def troubles(self, app_id: str) -> list[Trouble]:
         """What went wrong while the app was used here, the newest first."""
@@ -186,8 +174,8 @@ class Studio:
         trouble = next((t for t in self.troubles(app_id) if t.key == key), None)
         if trouble is None:
             raise UserError("This error is no longer known.", "Use the app until it happens again.")
-        report = diagnosis.report(trouble.rung, await self._text_files(app))
-        app = await self._start(
+        report = diagnosis.report(trouble.rung, await text_files(self.archive, app))
+        app = await self._builds.start(
             app,
             f"Repair: {trouble.sentence}",
             revision=len(app.revisions) + 1,
@@ -203,7 +191,7 @@ class Studio:
         code, and one line about each thing that went wrong before."""
         app = await asyncio.to_thread(self.archive.load, app_id)
         events = await asyncio.to_thread(self.archive.events, app_id)
-        return await self._start(
+        return await self._builds.start(
             app,
             "Try a different approach",
             revision=len(app.revisions) + 1,
@@ -243,7 +231,7 @@ class Studio:
         idea asks for; the other one stays as it is."""
         idea = self._words(idea, "The idea")
         app = await asyncio.to_thread(copied, self.archive, app_id, idea, data or {})
-        return await self._start(app, idea, revision=2, model=model, autonomy=autonomy)
+        return await self._builds.start(app, idea, revision=2, model=model, autonomy=autonomy)
 
     async def resume(self, app_id: str, *, model: str | None = None) -> App:
         """Builds the last request again after a stop, a failure or an interruption."""
@@ -259,10 +247,10 @@ class Studio:
         if asked.way == "edited":
             if not commit:
                 raise UserError("This edit was not kept.", "Edit the code again.")
-            files = _texts(await asyncio.to_thread(self.archive.files, app_id, commit))
+            files = texts(await asyncio.to_thread(self.archive.files, app_id, commit))
         # A revision that was kept stays; what is asked for once more becomes another.
         kept = any(revision.number == asked.revision for revision in app.revisions)
-        return await self._start(
+        return await self._builds.start(
             app,
             asked.text,
             revision=len(app.revisions) + 1 if kept and asked.way == "edited" else asked.revision,
@@ -274,12 +262,7 @@ class Studio:
 
     async def stop(self, app_id: str) -> None:
         """Cancels a running build; its box is gone when this returns. No build: does nothing."""
-        going = self._builds.get(app_id)
-        if going is None:
-            await asyncio.to_thread(self.archive.load, app_id)
-            return
-        going.task.cancel()
-        await asyncio.gather(going.task, return_exceptions=True)
+        await self._builds.stop(app_id)
 
     def building(self, app_id: str) -> bool:
         """Whether this process is building that app now."""
@@ -287,279 +270,22 @@ class Studio:
 
     def question(self, app_id: str) -> Asked | None:
         """What the app's build waits for an answer to, if it does (autonomy `ask`)."""
-        going = self._builds.get(app_id)
-        return going.question if going else None
+        return self._builds.question(app_id)
 
     async def answer(self, app_id: str, yes: bool, text: str = "") -> None:
         """Answers the build's question; for a plan, `text` is the plan as YAML, edited or not.
 
         Raises UserError when nothing is asked, or when the edited plan can't be read."""
-        going = self._builds.get(app_id)
-        if going is None or going.question is None or going.answer is None:
-            raise UserError("This app's build asks nothing right now.", "Look at its timeline.")
-        if yes and going.question.what == "plan" and text.strip():
-            try:
-                read_plan(text, forced_kind=None)
-            except ModelFault as fault:
-                raise UserError(f"The plan can't be read: {fault.message}", "Mend it.") from fault
-        if not going.answer.done():
-            going.answer.set_result(Answered(what=going.question.what, yes=yes, text=text))
+        await self._builds.answer(app_id, yes, text)
 
     async def wait(self, app_id: str) -> Finished:
         """The end of the build that is running (or that ran last)."""
-        end: Finished | None = None
-        async with aclosing(self.follow(app_id)) as events:
-            async for event in events:
-                if isinstance(event, Finished):
-                    end = event
-        if end is None:
-            raise UserError("This app has never been built.", "`vibe resume` builds it.")
-        return end
+        return await self._builds.wait(app_id)
 
-    async def follow(self, app_id: str, after: int = 0) -> AsyncGenerator[Event, None]:
+    def follow(self, app_id: str, after: int = 0) -> AsyncGenerator[Event, None]:
         """The app's events from number `after` on: those there are, then the new ones as they
         come, until its build (if one is going on in this process) has ended."""
-        while True:
-            going = self._builds.get(app_id)
-            if going:
-                going.changed.clear()
-            for event in await asyncio.to_thread(self.archive.events, app_id, after):
-                after += 1
-                yield event
-            if going is None:
-                return
-            if going is self._builds.get(app_id):
-                await going.changed.wait()
-
-    async def _start(
-        self,
-        app: App,
-        words: str,
-        *,
-        revision: int,
-        model: str | None,
-        autonomy: str | None = None,
-        way: str = "asked",
-        report: str = "",
-        files: Mapping[str, str] | None = None,
-    ) -> App:
-        """Begins the build of a revision; with `files` it is those, and no model writes any."""
-        if app.id in self._builds:
-            raise UserError("This app is being built already.", "Wait for it, or stop it.")
-        claim = AsyncExitStack()
-        claim.enter_context(self.archive.claim(app.id))
-        try:
-            app = replace(app, status="building", used=now())
-            await asyncio.to_thread(self.archive.save, app)
-            asked = Requested(
-                revision=revision,
-                text=words,
-                kind=app.kind,
-                model="you" if files is not None else model or self.settings.model,
-                autonomy=autonomy or self.settings.autonomy,
-                way=way,
-                report=redact(report, self.settings.known_secrets),
-            )
-            await asyncio.to_thread(self.archive.append, app.id, [asked], sync=True)
-        except BaseException:
-            await claim.aclose()
-            raise
-        task = asyncio.create_task(self._build(app, asked, model, files, claim))
-        self._builds[app.id] = _Build(task)
-        return app
-
-    async def _build(
-        self,
-        app: App,
-        asked: Requested,
-        model_name: str | None,
-        files: Mapping[str, str] | None,
-        claim: AsyncExitStack,
-    ) -> Finished:
-        """A build as a task: whatever happens, it ends with Finished in the archive."""
-        budget = Budget(self.settings.limits, self.settings.prices)
-        end = Finished(status="stopped", sentence="Stopped.")
-        try:
-            model: Model = by_hand.You()
-            if isinstance(self.engine, WarmEngine):
-                self.engine.expect()  # it can be ready when the model has answered
-            if files is None:
-                model = await self._model(app, asked.text, model_name)
-            async with self._place(app.id, "python", "browser") as waited:
-                budget.pause(waited)
-                end = await self._through(app, asked, model, files, budget)
-        except VibeError as error:
-            end = Finished(status="failed", sentence=error.message, fix=error.fix)
-        except asyncio.CancelledError:
-            end = Finished(status="stopped", sentence="You stopped it.")
-        except Exception as bug:
-            end = Finished(
-                status="failed", sentence=f"Vibe itself failed: {type(bug).__name__}: {bug}"
-            )
-            raise
-        finally:
-            await asyncio.shield(self._finish(app.id, end, budget.spent, claim))
-        return end
-
-    async def _finish(
-        self, app_id: str, end: Finished, spent: Spent, claim: AsyncExitStack
-    ) -> None:
-        """Writes the end of a build; even a full disk must not keep the build's claim."""
-        try:
-            app = await asyncio.to_thread(self.archive.load, app_id)
-            app = replace(app, status=end.status, spent=_sum(app.spent, spent), used=now())
-            await asyncio.to_thread(self.archive.save, app)
-            await asyncio.to_thread(self.archive.append, app_id, [end], sync=True)
-        finally:
-            going = self._builds.pop(app_id, None)
-            if going:
-                going.changed.set()
-            await claim.aclose()
-
-    def _put(self, app_id: str, question: Asked) -> None:
-        """Puts a question before the person, once."""
-        going = self._builds[app_id]
-        if question not in going.asked:
-            going.asked.append(question)
-            going.question = question
-            going.answer = asyncio.get_running_loop().create_future()
-
-    async def _answered(self, app_id: str, question: Asked) -> Answered:
-        """Waits for the person's answer. The question's event may be on its way still, or have
-        been told before."""
-        self._put(app_id, question)
-        going = self._builds[app_id]
-        assert going.answer is not None, "a question that is waited for is put"
-        try:
-            return await going.answer
-        finally:
-            going.question = going.answer = None
-
-    async def _through(
-        self,
-        app: App,
-        asked: Requested,
-        model: Model,
-        files: Mapping[str, str] | None,
-        budget: Budget,
-    ) -> Finished:
-        """Drives the loop and archives what it tells."""
-        way = _way(asked)
-        if files is None:
-            new = asked.revision == 1 or way == "afresh"
-            files = {} if new else await self._text_files(app)
-        request = Request(
-            app_id=app.id,
-            revision=asked.revision,
-            words=asked.text,
-            kind=app.kind if app.kind != "auto" else None,
-            plan=app.plan if asked.revision > 1 or way != "asked" else {},
-            files=files,
-            data=await asyncio.to_thread(self.archive.data, app.id),
-            way=way,
-            wish=versions.wish(app) if way in ("repair", "afresh") else "",
-            report=asked.report,
-        )
-        ends: list[Finished] = []
-
-        async def hand_over(built: Built) -> None:
-            ends.append(await self._keep(app, asked, model, built))
-
-        stronger = "stronger" in self.settings.roles
-        answered = partial(self._answered, app.id)
-        ask = answered if asked.autonomy == "ask" else None
-        unsure = answered if asked.autonomy != "free" else None
-        supply = Supply(
-            self.engine, self.settings.packages, unsure, lambda: budget.seconds_left / 2
-        )
-        two = asked.autonomy == "free"
-        names = {self.settings.roles.get(role, model.name) for role in ("plan", "code")}
-        bench = Workbench(
-            model,
-            self.engine,
-            self.archive,
-            budget,
-            stronger,
-            ask,
-            supply,
-            two,
-            pictures=all(map(self.settings.takes_pictures, names)),
-            serving=partial(self.previews.show_early, app.id, asked.revision),
-        )
-
-        async def keep(events: Sequence[Event], sync: bool) -> None:
-            await asyncio.to_thread(self.archive.append, app.id, events, sync=sync)
-            self._builds[app.id].changed.set()
-
-        way_of_building = by_hand.build if way == "edited" else build
-        building = way_of_building(request, bench, hand_over)
-        async with Keeper(keep) as keeper, aclosing(building) as events:
-            async for event in events:
-                if isinstance(event, Asked):
-                    self._put(app.id, event)
-                await keeper.take(event)
-        return ends[0]
-
-    async def _keep(self, app: App, asked: Requested, model: Model, built: Built) -> Finished:
-        """Archives a build's result and puts a serving app before the user."""
-        verdict, best, revision, way = built.verdict, built.best, asked.revision, _way(asked)
-        record = await asyncio.to_thread(self.archive.load, app.id)
-        if way != "edited":
-            record = replace(record, title=built.plan.title, model=model.name)
-        if best is None:
-            await asyncio.to_thread(self.archive.save, replace(record, verdict=verdict))
-            return Finished(status="failed", sentence=verdict.sentence)
-        runs = best.examination.runs
-        kept = Revision(
-            number=revision,
-            request=asked.text,
-            commit=best.commit,
-            attempts=built.attempts,
-            verdict=verdict,
-            created=now(),
-            way=way,
-            model=model.name,
-        )
-        earlier = tuple(r for r in record.revisions if r.number < revision)
-        if runs or not earlier or self.engine is None or way == "edited":
-            await asyncio.to_thread(self.archive.tag, app.id, revision, best.commit)
-            pins = record.pins
-            if runs and not pins:
-                pins = await asyncio.to_thread(
-                    pinning.pins, self.archive.root, kind_named(built.plan.kind), best.examination
-                )
-            record = replace(
-                record,
-                kind=built.plan.kind,
-                plan=record.plan
-                if way == "edited"
-                else plan_to_data(replace(built.plan, packages=best.packages)),
-                verdict=verdict,
-                revisions=(*earlier, kept),
-                pins=pins,
-                seen=now() if rechecking.works(verdict) else record.seen,
-            )
-        await asyncio.to_thread(self.archive.save, record)
-        if best.examination.picture:
-            await asyncio.to_thread(
-                self.archive.save_thumb, app.id, best.examination.picture, revision
-            )
-        last_two_and_best = {built.attempts - 1, built.attempts, best.number}
-        await asyncio.to_thread(self.archive.keep_pictures, app.id, revision, last_two_and_best)
-        if built.running is not None:
-            await self.previews.show(app.id, revision, built.running)
-        if runs:
-            return Finished(status="ready", sentence=verdict.sentence)
-        if way == "edited":
-            return Finished(
-                status="failed", sentence=f"Your edit is kept as r{revision}. {verdict.sentence}"
-            )
-        if earlier and self.engine is not None:
-            sentence = (
-                f"The change did not work: {verdict.sentence} Revision {earlier[-1].number} stays."
-            )
-            return Finished(status="failed", sentence=sentence)
-        return Finished(status="failed", sentence=verdict.sentence)
+        return self._builds.follow(app_id, after)
 
     # Running
 
@@ -568,7 +294,7 @@ class Studio:
         code, with no model call. Raises UserError for a script kind, EngineFault."""
         async with self._opening.setdefault(app_id, asyncio.Lock()):
             app = await asyncio.to_thread(self.archive.load, app_id)
-            chosen = _revision(app, revision)
+            chosen = versions.revision(app, revision)
             live = self.live(app_id)
             if live and not fresh and live.revision == chosen.number:
                 return live
@@ -615,7 +341,7 @@ class Studio:
         kind = kind_named(app.kind)
         if kind.serves:
             raise UserError("This app has a page, it is not a script.", "Open its preview.")
-        chosen = _revision(app, None)
+        chosen = versions.revision(app, None)
         files = await asyncio.to_thread(self.archive.files, app_id, chosen.commit)
         data = await asyncio.to_thread(self.archive.data, app_id)
         output: list[Event] = []
@@ -715,8 +441,7 @@ class Studio:
 
     async def _notice(self, app_id: str, text: str) -> None:
         await asyncio.to_thread(self.archive.append, app_id, [Notice(text=text)], sync=False)
-        if going := self._builds.get(app_id):
-            going.changed.set()
+        self._builds.changed(app_id)
 
     def live(self, app_id: str) -> Live | None:
         """The app's running preview, if there is one."""
@@ -870,10 +595,6 @@ class Studio:
             )
         return text
 
-    async def _text_files(self, app: App) -> dict[str, str]:
-        """The newest revision's files that are text; others stay out of prompts and replies."""
-        return _texts(await asyncio.to_thread(self.archive.files, app.id, app.revisions[-1].commit))
-
     async def _made(self, app_id: str) -> App:
         """The app. Raises UserError when it has no revision yet."""
         app = await asyncio.to_thread(self.archive.load, app_id)
@@ -882,75 +603,3 @@ class Studio:
                 "There is no version of this app to change yet.", "Build it again first."
             )
         return app
-
-
-def go_back(archive: Archive, app_id: str, revision: int, way: Way = "restored") -> App:
-    """What `Studio.go_back` does, for a command that needs no studio."""
-    with archive.claim(app_id):
-        app = archive.load(app_id)
-        old = _revision(app, revision)
-        number = len(app.revisions) + 1
-        again = replace(
-            old,
-            number=number,
-            request=f"Back to r{revision}",
-            created=now(),
-            way=way,
-            source=revision,
-        )
-        archive.tag(app_id, number, old.commit)
-        plan = versions.plan_of(app.revisions, revision, archive.events(app_id)) or app.plan
-        app = replace(
-            app,
-            title=str(plan.get("title") or app.title),
-            plan=plan,
-            revisions=(*app.revisions, again),
-            verdict=old.verdict,
-            status="failed" if old.verdict.state == "broken" else "ready",
-            used=now(),
-        )
-        archive.save(app)
-        if picture := archive.thumb(app_id, revision):
-            archive.save_thumb(app_id, picture, number)
-        archive.append(
-            app_id, [Acted(action="restored", detail=f"r{revision} as r{number}")], sync=True
-        )
-    return app
-
-
-def _way(asked: Requested) -> Way:
-    """A request's way; one that this version doesn't know is like any request in words."""
-    known: dict[str, Way] = {"edited": "edited", "repair": "repair", "afresh": "afresh"}
-    return known.get(asked.way, "asked")
-
-
-def _texts(files: Mapping[str, bytes]) -> dict[str, str]:
-    return {
-        path: data.decode("utf-8", "replace") for path, data in files.items() if path != lock.FILE
-    }
-
-
-def _revision(app: App, number: int | None) -> Revision:
-    """That revision, by default the newest. Raises UserError when there is none."""
-    if not app.revisions:
-        raise UserError("There is no program in this app yet.", "Build it again first.")
-    if number is None:
-        return app.revisions[-1]
-    for revision in app.revisions:
-        if revision.number == number:
-            return revision
-    raise UserError(f"There is no revision r{number}.", f"They are r1 to r{len(app.revisions)}.")
-
-
-def _sum(one: Spent, other: Spent) -> Spent:
-    return Spent(
-        calls=one.calls + other.calls,
-        prompt_tokens=one.prompt_tokens + other.prompt_tokens,
-        completion_tokens=one.completion_tokens + other.completion_tokens,
-        seconds=round(one.seconds + other.seconds, 3),
-        money=_added(one.money, other.money),
-    )
-
-
-def _added(one: float | None, other: float | None) -> float | None:
-    return one if other is None else (one or 0.0) + other

@@ -145,3 +145,15 @@ def number_of(name: str) -> int:
 def _letters() -> Iterable[str]:
     yield from "bcdefghijklmnopqrstuvwxyz"
     yield from (f"-{number}" for number in range(27, 10_000))
+
+
+def revision(app: App, number: int | None) -> Revision:
+    """That revision, by default the newest. Raises UserError when there is none."""
+    if not app.revisions:
+        raise UserError("There is no program in this app yet.", "Build it again first.")
+    if number is None:
+        return app.revisions[-1]
+    for revision in app.revisions:
+        if revision.number == number:
+            return revision
+    raise UserError(f"There is no revision r{number}.", f"They are r1 to r{len(app.revisions)}.")

@@ -15,7 +15,8 @@ PACKAGE = ROOT / "vibe"
 
 LAYERS = {
     "entry": "cli __main__ commands changing gallery_commands upkeep_commands telling server ui",
-    "services": """studio housekeeping previews troubles opening listening gateway headers hosts
+    "services": """studio building going_back
+        housekeeping previews troubles opening listening gateway headers hosts
         relay upstream export transcript passages requirements standalone single remotes github
         copies doctor setup boxes disk pinning rechecking
         bundle unpacking
