@@ -52,7 +52,10 @@ import time, json
 since = time.monotonic()
 from llm_sandbox import SandboxSession
 since = time.monotonic()
-session = SandboxSession(lang="python", image=IMAGE, skip_environment_setup=True)
+session = SandboxSession(
+    lang="python", image=IMAGE, skip_environment_setup=True,
+    runtime_configs={"command": ["sleep", "600"]},
+)
 session.open()
 found = session.run("print(sum(range(1000)))")
 took = time.monotonic() - since
@@ -190,7 +193,7 @@ async def measure(gallery: Path, quick: bool, python: str) -> Figures:
             (await result(warm))[0]
         )
         await add("script to its result, docker run, s", docker_run(image))
-        if python:
+        if python and len(found["end of a box, s"]) <= 3:  # each takes it ten seconds to end
             took, end = await peer(python, image)
             found.setdefault("script to its result, llm-sandbox, s", []).append(took)
             found.setdefault("end of llm-sandbox, s", []).append(end)
