@@ -10,15 +10,17 @@ from pathlib import Path
 
 import docker
 import requests
-from docker.errors import APIError, DockerException
+from docker.errors import APIError, DockerException, NotFound
 
 from vibe.archive import Archive
 from vibe.errors import EngineFault, NoSuchApp, UserError, VibeError
 from vibe.purging import purge
+from vibe.sandbox import lock, volumes
 from vibe.sandbox.images import IMAGES, LABEL_IMAGE, ON_DEMAND, recipe
 
 ANSWER_S = 120
-PARTS = ("apps", "trash", "images")
+NO_DOCKER = "No Docker engine answers."
+PARTS = ("apps", "trash", "packages", "images")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,7 @@ class Use:
 
 def used(archive: Archive) -> list[Use]:
     """What each part keeps, and what could go. Never raises for an engine that doesn't answer."""
-    return [_apps(archive), _trash(archive), _images(archive)]
+    return [_apps(archive), _trash(archive), _packages(archive), _images(archive)]
 
 
 def clean(archive: Archive, part: str, ids: Iterable[str]) -> list[str]:
@@ -58,6 +60,7 @@ def clean(archive: Archive, part: str, ids: Iterable[str]) -> list[str]:
     looks = {
         "apps": lambda: _apps(archive),
         "trash": lambda: _trash(archive),
+        "packages": lambda: _packages(archive),
         "images": lambda: _images(archive),
     }
     if part not in looks:
@@ -66,6 +69,8 @@ def clean(archive: Archive, part: str, ids: Iterable[str]) -> list[str]:
     chosen = [thing for thing in looks[part]().removable if thing.id in wanted]
     if part == "images":
         return _remove_images(chosen)
+    if part == "packages":
+        return _remove_packages(chosen)
     said = []
     for thing in chosen:
         try:
@@ -100,6 +105,38 @@ def _trash(archive: Archive) -> Use:
     return Use("trash", sum(thing.size for thing in things), len(things), things)
 
 
+def _packages(archive: Archive) -> Use:
+    """Removable are those that no container has and no app of this gallery is locked to."""
+    try:
+        with contextlib.closing(docker.from_env(timeout=ANSWER_S)) as client:
+            found = volumes.whole(client.api.volumes(filters={"label": volumes.LABEL}))
+            boxes = client.api.containers(all=True)
+    except (DockerException, requests.RequestException, OSError):
+        return Use("packages", 0, 0, problem=NO_DOCKER)
+    mounted = {mount.get("Name") for box in boxes for mount in box.get("Mounts") or []}
+    needed = _locks(archive)
+    free = tuple(
+        Removable(one.key, ", ".join(one.modules[:6]) or one.key[:12], one.bytes)
+        for one in found
+        if one.key not in needed and volumes.data_name(one.key) not in mounted
+    )
+    return Use("packages", sum(one.bytes for one in found), len(found), free)
+
+
+def _locks(archive: Archive) -> set[str]:
+    """Keys of what the apps, and those in the trash, ran with at first and have now."""
+    keys = set()
+    for folder, apps in (
+        (archive.root, archive.list()),
+        (archive.root / ".trash", archive.trash()),
+    ):
+        for app in apps:
+            keys.add(str(app.pins.get("lock", "")))
+            with contextlib.suppress(OSError, UserError, UnicodeError):
+                keys.add(lock.read((folder / app.id / "code" / lock.FILE).read_text("utf-8")).key)
+    return keys
+
+
 def _images(archive: Archive) -> Use:
     """Removable are those of older recipes that no container uses and no app is pinned to."""
     try:
@@ -108,7 +145,7 @@ def _images(archive: Archive) -> Use:
             current = {recipe(name).tag for name in (*IMAGES, *ON_DEMAND)}
             needed = {c["ImageID"] for c in client.api.containers(all=True)}
     except (DockerException, requests.RequestException, OSError):
-        return Use("images", 0, 0, problem="No Docker engine answers.")
+        return Use("images", 0, 0, problem=NO_DOCKER)
     needed |= {app.pins.get("image", "") for app in (*archive.list(), *archive.trash())}
     old = tuple(
         Removable(image["Id"], ", ".join(_tags(image)) or image["Id"][7:19], image["Size"])
@@ -133,6 +170,23 @@ def _remove_images(images: Iterable[Removable]) -> list[str]:
                     said.append(f"{image.words}: gone")
                 except APIError as error:
                     said.append(f"{image.words}: stays, {error.explanation or error}")
+    except (DockerException, requests.RequestException, OSError) as error:
+        raise EngineFault("Docker could not be asked.", "See `vibe doctor`.") from error
+    return said
+
+
+def _remove_packages(locked: Iterable[Removable]) -> list[str]:
+    said = []
+    try:
+        with contextlib.closing(docker.from_env(timeout=ANSWER_S)) as client:
+            for one in locked:
+                try:
+                    for name in volumes.names(one.id):
+                        with contextlib.suppress(NotFound):
+                            client.api.remove_volume(name)
+                    said.append(f"{one.words}: gone")
+                except APIError as error:
+                    said.append(f"{one.words}: stays, {error.explanation or error}")
     except (DockerException, requests.RequestException, OSError) as error:
         raise EngineFault("Docker could not be asked.", "See `vibe doctor`.") from error
     return said

@@ -20,6 +20,8 @@ MOST = 6
 """How many previews run at once; the one opened longest ago makes room."""
 LAST_S = 60.0
 """Before the end of its box's life a preview is ended, while its results can still be fetched."""
+NOTHING_WRITTEN = ("results", "No such file or directory")
+"""What a box answers of a folder that the program never made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +195,11 @@ class Previews:
             async with asyncio.timeout(10):
                 written = await box.export("results")
             files = {name.removeprefix("results/"): data for name, data in written.files.items()}
-            left_out = [f"{path} ({reason})" for path, reason in written.dropped[:20]]
+            left_out = [
+                f"{path} ({reason})"
+                for path, reason in written.dropped[:20]
+                if (path, reason) != NOTHING_WRITTEN
+            ]
             if files:
                 over = await asyncio.to_thread(self._archive.save_results, app_id, files)
                 left_out += [f"{path} (too much together)" for path in over[:20]]

@@ -49,13 +49,15 @@ def _judged(
     doubts += tuple(f"{name}: nobody tried it, its steps can't be read" for name in plan.left_out)
     broken = sum(not rung.passed for rung in checks)
     if broken:
-        sentence = f"It runs, but {broken} of its {len(checks)} checks fail."
+        failing = f"{broken} of its {len(checks)} checks {'fails' if broken == 1 else 'fail'}"
+        sentence = f"It runs, but {failing if len(checks) > 1 else 'its check fails'}."
         return Verdict("partly", sentence, verified, doubts, isolation)
     if failed:
         return Verdict("partly", f"It runs, but: {failed.sentence}", verified, doubts, isolation)
     if checks:
         rest = f", {len(doubts)} more in doubt" if doubts else ""
-        sentence = f"It runs, and all {len(checks)} checks hold{rest}."
+        held = "its check holds" if len(checks) == 1 else f"all {len(checks)} checks hold"
+        sentence = f"It runs, and {held}{rest}."
         return Verdict("works", sentence, verified, doubts, isolation)
     if kind.serves and examination.looked:
         sentence = "A browser shows it without errors; nothing else was promised or tried."

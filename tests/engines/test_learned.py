@@ -159,7 +159,7 @@ async def test_the_verdict_names_a_check_that_nobody_could_try(
     verdict = events[-1]
     assert isinstance(verdict, VerdictReached)
     assert verdict.state == "works"
-    assert verdict.sentence == "It runs, and all 1 checks hold, 1 more in doubt."
+    assert verdict.sentence == "It runs, and its check holds, 1 more in doubt."
     assert [doubt.split(":")[0] for doubt in verdict.unverified] == ["Sings"]
 
 

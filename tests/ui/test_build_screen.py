@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 
+import pytest
 from streamlit.testing.v1 import AppTest
 
 from tests.ui.conftest import made, texts, until
@@ -267,6 +268,20 @@ def test_a_script_is_run_with_arguments_and_a_refusal_is_shown(
     until(page, lambda p: len(p.error) > 0)
     assert "no engine" in page.error[0].proto.title
     assert "python main.py --help" in [code.value for code in page.code], "it can be pasted"
+
+
+@pytest.mark.parametrize("typed", ["checks", "Checks"])
+def test_the_address_opens_a_view_in_any_case(vibe: Bridge, screen: Screen, typed: str) -> None:
+    page = screen(app=made(vibe).id, view=typed)
+    assert page.segmented_control(key="view").value == "checks"
+
+
+def test_a_program_in_rust_shows_the_command_that_really_runs(vibe: Bridge, screen: Screen) -> None:
+    page = screen(app=made(vibe, kind="rust").id)
+    page.text_input(key="arguments_line").set_value("8 8")
+    page.form_submit_button[0].click().run()
+    until(page, lambda p: len(p.error) > 0)
+    assert "./app 8 8" in [code.value for code in page.code]
 
 
 def test_a_script_that_was_planned_and_never_finished_offers_run_and_no_preview(

@@ -8,7 +8,20 @@ from hypothesis import strategies as st
 
 from vibe.app import App, Verdict
 from vibe.events import now
-from vibe.ui.words import JOINER, age, clean, duration, kind_title, plain, short, state, weight
+from vibe.kinds import kinds
+from vibe.ui.cards import ASSETS
+from vibe.ui.words import (
+    JOINER,
+    KIND_ICONS,
+    age,
+    clean,
+    duration,
+    kind_title,
+    plain,
+    short,
+    state,
+    weight,
+)
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -94,3 +107,8 @@ def test_the_state_of_an_app_is_a_word_and_a_colour() -> None:
 def test_an_unknown_kind_is_shown_by_its_name() -> None:
     assert kind_title("web") == "Web page"
     assert kind_title("quantum") == "Quantum"
+
+
+def test_every_kind_has_an_icon_and_a_drawing_of_its_own() -> None:
+    assert set(KIND_ICONS) == set(kinds())
+    assert {path.stem for path in ASSETS.glob("*.svg")} >= set(kinds())

@@ -10,12 +10,13 @@ from dataclasses import replace
 
 import docker
 import pytest
-from docker.errors import ImageNotFound
+from docker.errors import ImageNotFound, NotFound
 
 from vibe import disk
 from vibe.archive import Archive
 from vibe.disk import Use
 from vibe.errors import UserError
+from vibe.sandbox import volumes
 
 
 @pytest.fixture
@@ -93,3 +94,26 @@ def test_an_image_of_an_older_version_goes_unless_an_app_is_pinned_to_it(archive
         finally:
             with contextlib.suppress(ImageNotFound):
                 client.images.remove(tag)
+
+
+@pytest.mark.docker
+def test_installed_packages_go_unless_an_app_is_locked_to_them(archive):
+    key = uuid.uuid4().hex * 2
+    labels = {volumes.LABEL: key, "vibe.bytes": "70000", "vibe.modules": "folium branca"}
+    with contextlib.closing(docker.from_env(timeout=60)) as client:
+        try:
+            for name in volumes.names(key):
+                client.volumes.create(name, labels=labels)
+            app = made(archive, "ready", pins={"lock": key})
+            assert key not in {thing.id for thing in part(archive, "packages").removable}
+            archive.discard(app)
+            archive.purge(app)
+            found = {thing.id: thing for thing in part(archive, "packages").removable}
+            assert (found[key].words, found[key].size) == ("folium, branca", 70_000)
+            assert disk.clean(archive, "packages", [key]) == ["folium, branca: gone"]
+            left = {volume.name for volume in client.volumes.list()}
+            assert not left & set(volumes.names(key))
+        finally:
+            for name in volumes.names(key):
+                with contextlib.suppress(NotFound):
+                    client.volumes.get(name).remove()

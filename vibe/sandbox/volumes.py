@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from vibe.errors import EngineFault
 from vibe.sandbox.docker_client import Busy, DockerClient, Gone
@@ -33,6 +34,11 @@ class Sealed:
 def data_name(key: str) -> str:
     """The volume's name, of the lock's key."""
     return PREFIX + key
+
+
+def names(key: str) -> tuple[str, str]:
+    """Both volumes of a lock, in the order in which they are removed."""
+    return data_name(key) + SEAL, data_name(key)
 
 
 async def find(client: DockerClient, key: str) -> Sealed | None:
@@ -61,7 +67,7 @@ async def seal(client: DockerClient, key: str, size: int, modules: tuple[str, ..
 
 async def remove(client: DockerClient, key: str) -> None:
     """Removes the volume. Raises Busy while a box has it; it then counts as not whole."""
-    for name in (data_name(key) + SEAL, data_name(key)):
+    for name in names(key):
         with contextlib.suppress(Gone):
             await client.call(client.api.remove_volume, name)
 
@@ -86,13 +92,17 @@ async def trim(client: DockerClient, most: int, used: Mapping[str, float]) -> li
 
 async def everything(client: DockerClient) -> list[Sealed]:
     """Every whole volume."""
-    answer = await client.call(client.api.volumes, filters={"label": LABEL})
+    return whole(await client.call(client.api.volumes, filters={"label": LABEL}))
+
+
+def whole(answer: Mapping[str, Any]) -> list[Sealed]:
+    """The whole volumes in Docker's list of those with the label LABEL."""
     found = answer.get("Volumes") or []
-    names = {volume["Name"] for volume in found}
+    there = {volume["Name"] for volume in found}
     return [
         _sealed(volume)
         for volume in found
-        if volume["Name"].endswith(SEAL) and volume["Name"].removesuffix(SEAL) in names
+        if volume["Name"].endswith(SEAL) and volume["Name"].removesuffix(SEAL) in there
     ]
 
 

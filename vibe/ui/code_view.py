@@ -8,6 +8,7 @@ import streamlit as st
 
 from vibe.app import App
 from vibe.errors import ModelFault
+from vibe.kinds import kinds
 from vibe.paths import safe_files
 from vibe.ui.asking import ask, show_problem
 from vibe.ui.bridge import Bridge
@@ -72,15 +73,19 @@ def _older_drafts(app: App, drafts: dict[str, str | None]) -> None:
 
 
 def _choose(app: App, mark: str, paths: list[str], changed: set[str]) -> str | None:
-    """The tree of files: folders first, one radio a file."""
+    """The tree of files: folders first, one radio a file; at first the one that the app starts
+    from."""
     ordered = sorted(paths, key=lambda path: (path.count("/") == 0, path))
     if not ordered:
         st.text("This revision has no files.")
         return None
+    known = kinds().get(app.kind)
+    entry = known.entry if known else ""
     return str(
         st.radio(
             "Files",
             ordered,
+            index=ordered.index(entry) if entry in ordered else 0,
             key=f"file {app.id} {mark} {'|'.join(ordered)}",
             format_func=lambda path: plain(path) + (" · edited" if path in changed else ""),
         )

@@ -10,6 +10,7 @@ from typing import Literal
 import streamlit as st
 
 from vibe.errors import VibeError
+from vibe.kinds import kind
 from vibe.sandbox.engine import Outcome
 from vibe.ui.bridge import Bridge
 
@@ -22,6 +23,7 @@ class Trial:
 
     def __init__(self, studio: Bridge, app_id: str, argv: Sequence[str]) -> None:
         self.argv = tuple(argv)
+        self.command = tuple(kind(studio.archive.load(app_id).kind).argv())
         self.outcome: Outcome | None = None
         self.refusal: VibeError | None = None
         self._studio = studio

@@ -23,6 +23,11 @@ PARTS = {
         "Discarded apps, which can still be brought back.",
         "everything in it, for good",
     ),
+    "packages": (
+        "Packages",
+        "What was installed for apps beside what every box has.",
+        "what no app of this gallery needs; it can be installed again",
+    ),
     "images": (
         "Images",
         "What boxes start from. They share parts, so they take less than this sum.",

@@ -10,7 +10,7 @@ import streamlit as st
 
 from vibe.app import App
 from vibe.kinds import kinds
-from vibe.ui import changes, code_view, comparing, data, evidence, preview
+from vibe.ui import changes, code_view, comparing, data, evidence, parts, preview
 from vibe.ui.asking import ask, show_problem
 from vibe.ui.bridge import Bridge
 from vibe.ui.following import TICK_S, story_of
@@ -35,17 +35,8 @@ def draw(bridge: Bridge, app: App, *, building: bool) -> None:
     if app.remake_of or app.remakes:
         views["compare"] = comparing.draw
     names = {"preview": "Run" if script else "Preview"}
-    chosen = st.segmented_control(
-        "View",
-        list(views),
-        default="preview",
-        required=True,
-        key="view",
-        bind="query-params",
-        format_func=lambda name: names.get(name, name.capitalize()),
-        label_visibility="collapsed",
-    )
-    views[chosen or "preview"](bridge, app, building)
+    chosen = parts.choose("View", {name: names.get(name, name.title()) for name in views}, "view")
+    views[chosen](bridge, app, building)
 
 
 def run_at_once(bridge: Bridge, app: App) -> None:
@@ -100,7 +91,7 @@ def _trial(trial: Trial) -> None:
 
 
 def _draw_trial(trial: Trial, was_running: bool) -> None:
-    st.code(shlex.join(["python", "main.py", *trial.argv]), language=None, wrap_lines=True)
+    st.code(shlex.join([*trial.command, *trial.argv]), language=None, wrap_lines=True)
     if trial.running:
         st.caption(":shimmer[Running]")
     elif was_running:

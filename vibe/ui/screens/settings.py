@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from vibe.ui import health, limits_form, models_form, upkeep
+from vibe.ui import health, limits_form, models_form, parts, upkeep
 from vibe.ui.asking import show_refusal
 from vibe.ui.bridge import studio
 
@@ -18,17 +18,9 @@ NAMES = {"machine": "This machine", "sources": "Where from"}
 
 bridge = studio()
 st.title("Settings", anchor=False)
-part = st.segmented_control(
-    "Part of the settings",
-    list(PARTS),
-    default="machine",
-    required=True,
-    key="part",
-    bind="query-params",
-    format_func=lambda name: NAMES.get(name, name.capitalize()),
-    label_visibility="collapsed",
-)
+names = {name: NAMES.get(name, name.capitalize()) for name in PARTS}
+part = parts.choose("Part of the settings", names, "part")
 show_refusal()
 if saved := st.session_state.pop("saved", None):
     st.success(saved)
-PARTS[part or "machine"](bridge)
+PARTS[part](bridge)
