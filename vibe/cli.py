@@ -116,7 +116,9 @@ def parser() -> argparse.ArgumentParser:
     where = export.add_mutually_exclusive_group(required=True)
     where.add_argument("--zip", metavar="FILE", type=Path, help="a zip file")
     where.add_argument("--git", metavar="DIR", type=Path, help="a new folder, a git repository")
-    where.add_argument("--file", metavar="FILE", type=Path, help="one file: web pages and scripts")
+    where.add_argument(
+        "--file", metavar="FILE", type=Path, help="one file: web pages, slides and Python scripts"
+    )
     where.add_argument("--push", metavar="URL", help="a git repository that is there already")
     where.add_argument("--github", metavar="NAME", help="a new repository of yours on GitHub")
     export.add_argument("--branch", metavar="B", default="main", help="the branch to push to")

@@ -12,18 +12,20 @@ from pathlib import PurePosixPath
 from vibe.modules import canonical, package_of
 from vibe.settings import SANDBOXES
 
-KNOWN = {
-    "altair", "fastapi", "flask", "matplotlib", "numpy", "openpyxl", "pandas", "pillow", "plotly",
-    "python-multipart", "pyyaml", "requests", "streamlit", "uvicorn",
-}  # fmt: skip
-"""What the sandbox's image has, see sandboxes/python-requirements.in."""
-
 KIND_PACKAGES = {
     "streamlit": {"streamlit"},
     "flask": {"flask"},
-    "fastapi": {"fastapi", "uvicorn", "python-multipart"},
+    "fastapi": {"fastapi", "uvicorn", "python-multipart", "jinja2"},
 }
 """What runs a kind's program, imported or not."""
+
+UNSAID = (
+    ("pandas", rb"(?i)excel", "openpyxl"),
+    ("pandas", rb"\.style\b", "jinja2"),
+    ("pandas", rb"\.plot[.(]", "matplotlib"),
+    ("plotly", rb"\bexpress\b", "numpy"),
+)
+"""What a package imports by itself, without needing it always: when code has such a pattern."""
 
 _VERSION = re.compile(r"[0-9][0-9A-Za-z.+!_-]{0,60}")
 
@@ -41,7 +43,7 @@ def requirements(kind: str, files: Mapping[str, bytes], pins: Mapping[str, objec
         version = pinned.get(package, "")
         if _VERSION.fullmatch(version):
             lines.append(f"{package}=={version}")
-        elif package in KNOWN:
+        elif package in _locked():
             lines.append(package)
         else:
             lines.append(
@@ -110,8 +112,10 @@ def direct(kind: str, files: Mapping[str, bytes], pins: Mapping[str, object]) ->
 def _needed(kind: str, files: Mapping[str, bytes]) -> list[str]:
     needed = set(KIND_PACKAGES.get(kind, ()))
     needed |= {canonical(package_of(name) or name) for name in _imports(files)}
-    if "pandas" in needed and any(b"excel" in content.lower() for content in files.values()):
-        needed.add("openpyxl")
+    code = b"\n".join(content for path, content in files.items() if path.endswith(".py"))
+    for package, pattern, more in UNSAID:
+        if package in needed and re.search(pattern, code):
+            needed.add(more)
     return sorted(needed)
 
 

@@ -75,7 +75,9 @@ def standing_alone(
         "licence": choices.licence,
         "data": bool(data),
     }
-    made: dict[str, str | bytes] = {".gitignore": _render("transcript/gitignore.j2")}
+    program = kind.command[0] if kind is not None else ""
+    built = {"built": program[1:] if program.startswith("./") else ""}
+    made: dict[str, str | bytes] = {".gitignore": _render("transcript/gitignore.j2", built)}
     if kind is not None:
         about |= {"entry": kind.entry, "port": kind.port, "ready": kind.ready}
         made |= _tests(app, kind, about)

@@ -177,6 +177,12 @@ def test_requirements_are_what_the_code_imports_at_the_pinned_versions() -> None
         requirements("streamlit", {"app.py": b""}, {"streamlit": "1.67.0"}) == "streamlit==1.67.0\n"
     )
     assert requirements("web", {"index.html": b"import numpy"}, pins) == ""
+    fastapi = requirements("fastapi", {"app.py": b"import pydantic"}, {})
+    assert fastapi == "fastapi\njinja2\npydantic\npython-multipart\nuvicorn\n"
+    drawn = b"import pandas, plotly.express as px\npandas.Series().plot(); df.style"
+    assert requirements("notebook", {"report.py": drawn}, {}) == (
+        "jinja2\nmatplotlib\nnumpy\npandas\nplotly\n"
+    )
 
 
 def test_a_package_that_vibe_never_saw_is_not_installed_by_the_way() -> None:
