@@ -193,7 +193,8 @@ def _image(client: docker.DockerClient, name: ImageName) -> Finding:
 def _leftovers(client: docker.DockerClient, gallery: Path) -> Finding:
     """Boxes of this gallery whose owner is dead, or that outlived their deadline."""
     mine = [f"{LABEL}=1", f"vibe.gallery={owners.gallery_label(gallery)}"]
-    boxes = [box.labels for box in client.containers.list(all=True, filters={"label": mine})]
+    there = client.containers.list(all=True, filters={"label": mine}, ignore_removed=True)
+    boxes = [box.labels for box in there]
     lost = [
         labels
         for labels in boxes

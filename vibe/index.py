@@ -101,6 +101,7 @@ class Index:
         """The apps that fit, in order: `most` of them from number `first` (from 0) on."""
 
         def read(index: sqlite3.Connection) -> Found:
+            index.execute("BEGIN")  # both questions see the same state; closing ends it
             fitting = numbers(index, wanted)
             shown = fitting[first : None if most is None else first + most]
             marks = ", ".join("?" * len(shown)) if len(shown) <= MANY else "SELECT number FROM apps"

@@ -6,7 +6,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import copy
-import dataclasses
 import json
 import math
 import socketserver
@@ -32,7 +31,7 @@ from vibe.loop import Built, build
 from vibe.sandbox import policy
 from vibe.sandbox.docker import DockerEngine
 from vibe.sandbox.engine import Box, BoxSpec, Posture
-from vibe.sandbox.images import IMAGES, recipe
+from vibe.sandbox.images import IMAGES, ON_DEMAND, recipe
 from vibe.settings import SANDBOXES, Limits
 
 MONSTER = {
@@ -209,7 +208,7 @@ class Noting:
         pass
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     kind=st.sampled_from(sorted(kinds())),
     forced=st.none() | st.sampled_from([*kinds(), "auto", "../../etc", "docker"]),
@@ -222,7 +221,7 @@ def test_whatever_a_plan_or_a_reply_says_a_box_is_asked_for_by_vibe_alone(
     kind: str, forced: str | None, words: str, file: str
 ) -> None:
     outline = {"title": words or "x", "kind": kind, "summary": words, **MONSTER, "checks": []}
-    main = kinds()[kind].entry
+    main = kinds()[forced if forced in kinds() else kind].entry
     text = "<h1>x</h1>" if main.endswith("html") else "print('x')\n"
     reply = f"```text path={main}\n{text}\n```\n```text path={file}\nFROM evil\n```\n"
 
@@ -245,7 +244,8 @@ def test_whatever_a_plan_or_a_reply_says_a_box_is_asked_for_by_vibe_alone(
         app, specs = asyncio.run(build_it(Path(folder)))
     assert specs, "the build came as far as its box"
     for spec in specs:
-        assert spec.image in IMAGES
+        assert spec.image in {*IMAGES, *ON_DEMAND}
         assert 0 < spec.lifetime_s <= 7 * 86400
-        own = dataclasses.replace(BoxSpec(), image=spec.image, lifetime_s=spec.lifetime_s, app=app)
+        assert spec.program in {(), *(tuple(kind.argv()) for kind in kinds().values())}
+        own = BoxSpec(image=spec.image, lifetime_s=spec.lifetime_s, app=app, program=spec.program)
         assert spec == own

@@ -158,7 +158,9 @@ def retire(client: docker.DockerClient, recipe: Recipe, spared: Collection[str] 
     for image in client.images.list(filters={"label": f"{LABEL_IMAGE}={recipe.image}"}):
         digest = image.labels.get(LABEL_RECIPE)
         old = digest != recipe.digest and digest not in spared and image.id not in spared
-        if old and not client.containers.list(all=True, filters={"ancestor": str(image.id)}):
+        if old and not client.containers.list(
+            all=True, filters={"ancestor": str(image.id)}, ignore_removed=True
+        ):
             # Another process may have started a box from it, or removed it, since.
             with contextlib.suppress(APIError):
                 for name in image.tags or [str(image.id)]:
