@@ -27,6 +27,11 @@ IDEAS = {
     "streamlit": "a loan dashboard",
     "flask": "a poll",
     "script": "find duplicate files",
+    "fastapi": "a habit tracker",
+    "slides": "slides for a meeting",
+    "notebook": "a report on my data",
+    "node": "a passphrase generator in Node",
+    "rust": "a maze in Rust",
 }
 
 

@@ -82,6 +82,8 @@ async def _image(engine: Engine, gallery: Path, app: App, emit: Emit) -> str:
     """The id of the app's image, built again if need be; "" for the present one, with a word."""
     pinned, digest = str(app.pins.get("image", "")), str(app.pins.get("recipe", ""))
     if not pinned:
+        if "Other versions" in (said := _difference(app)):  # it was imported from another machine
+            emit(Notice(text=f"It runs on this machine's image. {said}"))
         return ""
     if found := await engine.image(pinned, digest):
         return found

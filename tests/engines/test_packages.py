@@ -18,13 +18,14 @@ import pytest
 
 from tests.scripted import ScriptedModel, code
 from vibe.app import App
+from vibe.bundle import export_bundle, import_bundle
 from vibe.errors import NoPackages
 from vibe.events import Asked, Event, Notice, PackageReady
 from vibe.model import Model
 from vibe.sandbox import volumes
 from vibe.sandbox.docker import DockerEngine
 from vibe.sandbox.engine import BoxSpec
-from vibe.sandbox.lock import FILE, Lock, read
+from vibe.sandbox.lock import FILE, Lock, Pin, read
 from vibe.sandbox.packages import PackageSource
 from vibe.settings import Limits, PackageRules, Settings
 from vibe.studio import Studio
@@ -253,6 +254,10 @@ async def test_a_set_that_is_too_many_or_denied_is_refused_before_anything_is_fe
         try:
             with pytest.raises(NoPackages, match=said):
                 await engine.packages.resolve(["vibe-test-hat"])
+            pins = tuple(Pin(f"vibe-test-{name}", "1.0", ("0" * 64,)) for name in ("brim", "hat"))
+            foreign = Lock("3.11", "x86_64", ("vibe-test-hat",), pins)
+            with pytest.raises(NoPackages, match=said):
+                await engine.packages.install(foreign, lambda *said: None)
         finally:
             await engine.close()
 
@@ -294,6 +299,45 @@ async def test_a_cancelled_installation_leaves_neither_volume_nor_box(
         await asyncio.sleep(0.02)
     going.cancel()
     await asyncio.gather(going, return_exceptions=True)
+    assert left(lock) == []
+
+
+async def test_the_volume_used_longest_ago_goes_first_and_one_that_a_box_has_stays(
+    engine: DockerEngine, tmp_path: Path
+) -> None:
+    client = engine._client
+    locks = [
+        await engine.packages.install(await engine.packages.resolve([name]), lambda *said: None)
+        for name in ("vibe-test-hat", "vibe-test-brim", "vibe-test-torn")
+    ]
+    held, old, fresh = (lock.key for lock in locks)
+    mine = [one for one in await volumes.everything(client) if one.key in (held, old, fresh)]
+    weights = {one.key: one.bytes for one in mine}
+    # Of other work's volumes, used a moment from now, none is to go.
+    used = {one.key: 9e9 for one in await volumes.everything(client)}
+    used |= {held: 1.0, old: 2.0, fresh: 3.0}
+    total = sum(one.bytes for one in await volumes.everything(client))
+    box = await engine.start(BoxSpec(app="t", lifetime_s=120, packages=held))
+    try:
+        assert weights[old] > 0
+        assert await volumes.trim(client, total, used) == []
+        assert await volumes.trim(client, total - 1, used) == [old]
+        assert left(locks[1]) == []
+    finally:
+        await box.stop()
+    # It comes back from its lock.
+    await engine.packages.install(locks[1], lambda *said: None)
+    assert "2.1" in await imported(engine, locks[1], "import vibe_test_brim as b; print(b.VERSION)")
+
+
+async def test_a_disk_without_room_installs_nothing_and_says_so(
+    engine: DockerEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vibe.sandbox.packages.RESERVE", 1 << 60)
+    lock = await engine.packages.resolve(["vibe-test-torn"])
+    await volumes.remove(engine._client, lock.key)
+    with pytest.raises(NoPackages, match="disk is nearly full"):
+        await engine.packages.install(lock, lambda *said: None)
     assert left(lock) == []
 
 
@@ -365,6 +409,18 @@ async def test_an_unknown_package_is_asked_about_installed_archived_and_there_ag
     assert (await studio.run_script(app.id, [])).stdout == b"hat 1.0\n"
     notices = [e.text for e in archive.events(app.id) if isinstance(e, Notice)]
     assert "runs on the present image instead of its own" in notices[-1]
+
+    # A bundle has the lock: in another gallery the app gets the same packages, and no others.
+    bundle = export_bundle(archive, app.id, tmp_path / "hat.vibe")
+    elsewhere = replace(settings, gallery=tmp_path / "elsewhere")
+    other = Scripted(elsewhere, engine)
+    archive = other.archive
+    came = import_bundle(archive, bundle)
+    archive.save(replace(came, pins={**came.pins, "packages": {"numpy": "1.0"}}))
+    await volumes.remove(engine._client, app.pins["lock"])
+    assert (await other.run_script(came.id, [])).stdout == b"hat 1.0\n"
+    assert "numpy 1.0 →" in [e.text for e in archive.events(came.id) if isinstance(e, Notice)][-1]
+    assert (await other.check(came.id)).seen is not None
 
 
 async def test_with_free_an_unknown_package_is_refused_and_the_app_says_so(

@@ -83,12 +83,14 @@ class DockerPackages:
 
     async def install(self, lock: Lock, told: Progress) -> Lock:
         """Returns once the lock's volume is whole; the lock with its modules. What fails or is
-        cancelled leaves no volume behind. Raises NoPackages."""
+        cancelled leaves no volume behind. Raises NoPackages, also for a lock that the rules of
+        this machine don't allow."""
         whole = await volumes.find(self._client, lock.key)
         if whole is None:
             async with self._alone(lock.key):
                 whole = await volumes.find(self._client, lock.key)
                 if whole is None:
+                    self._within_rules(lock)  # it may have come with an imported app
                     modules = await self._filled(lock, told)
                     await self._trim()
                     return replace(lock, modules=modules)
