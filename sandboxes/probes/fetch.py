@@ -49,6 +49,9 @@ def resolve():
 
 
 def install():
+    if free() < task["reserve"]:
+        tell(code=1, said="", stopped="disk", bytes=0, modules=[])
+        return
     Path("lock.txt").write_text(task["lock"])
     before = set(unpacked())
     install = "uv pip install -r lock.txt --require-hashes --no-deps --compile-bytecode"

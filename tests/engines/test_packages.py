@@ -7,6 +7,7 @@ import base64
 import contextlib
 import hashlib
 import http.server
+import shutil
 import threading
 import zipfile
 from collections.abc import AsyncIterator, Iterator
@@ -22,7 +23,7 @@ from vibe.bundle import export_bundle, import_bundle
 from vibe.errors import NoPackages
 from vibe.events import Asked, Event, Notice, PackageReady
 from vibe.model import Model
-from vibe.sandbox import volumes
+from vibe.sandbox import images, volumes
 from vibe.sandbox.docker import DockerEngine
 from vibe.sandbox.engine import BoxSpec
 from vibe.sandbox.lock import FILE, Lock, Pin, read
@@ -409,6 +410,26 @@ async def test_an_unknown_package_is_asked_about_installed_archived_and_there_ag
     assert (await studio.run_script(app.id, [])).stdout == b"hat 1.0\n"
     notices = [e.text for e in archive.events(app.id) if isinstance(e, Notice)]
     assert "runs on the present image instead of its own" in notices[-1]
+
+    # A recipe that the gallery kept is built again.
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    present = images.recipe("python")
+    for path in (*present.files, present.dockerfile.with_name(images.BASE_SCRIPT)):
+        shutil.copy(path, kept)
+    (kept / "python.Dockerfile").write_text(f"ARG BASE={present.tag}\nFROM ${{BASE}}\n")
+    old = images.recipe("python", kept)
+    kept.rename(tmp_path / ".recipes" / old.digest)
+    archive.save(replace(app, pins={**app.pins, **gone, "recipe": old.digest}))
+    try:
+        assert (await studio.run_script(app.id, [])).stdout == b"hat 1.0\n"
+        notices = [e.text for e in archive.events(app.id) if isinstance(e, Notice)]
+        assert "has been built again from its recipe" in notices[-1]
+        assert await engine.image(gone["image"], old.digest)
+    finally:
+        with contextlib.closing(docker.from_env()) as client:
+            client.images.remove(old.tag)
+    archive.save(app)
 
     # A bundle has the lock: in another gallery the app gets the same packages, and no others.
     bundle = export_bundle(archive, app.id, tmp_path / "hat.vibe")
