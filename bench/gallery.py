@@ -5,13 +5,21 @@ The apps are folders as builds leave them (record, transcript, code, picture), w
 nothing. `open` is what the Gallery page asks for to draw its first page; `search` is the slowest
 of several queries, from one letter to several words, each answered at its median. `fresh` is an
 open right after an app was made. Run: `python bench/gallery.py [--quick] [--json]`.
+
+With `--browser`, instead: a real server and a real Chromium over 2,000 apps. `load` is from the
+address to the last picture of the first page, `next` from a click on page 2 to its cards, `search`
+from typing two words to the count of what was found, `click` from a card's title to the app.
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
+import io
 import json
+import os
 import random
+import shutil
 import statistics
 import subprocess
 import sys
@@ -21,6 +29,15 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from PIL import Image
+from playwright.async_api import Page, async_playwright
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from bench.ui import spread
+from tests.browser.conftest import CHROMIUM_FLAGS
+from tests.browser.served import Vibe
+from tests.browser.steps import settled
 from vibe import events as ev
 from vibe.app import App, Revision, Spent, Verdict
 from vibe.archive import Archive
@@ -30,6 +47,7 @@ from vibe.record import to_yaml
 SIZES = (100, 2_000, 10_000)
 QUICK = (100, 1_000)
 PAGE = 24
+BROWSED = 2_000
 TIMES = 15
 QUERIES = ("t", "tip", "calc split", "restaurant bill euros", "def main", "zebra", "ulator")
 THINGS = ("tip", "loan", "snake", "quiz", "log", "unit", "csv", "poll", "timer", "recipe", "bill")
@@ -60,7 +78,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="100 and 1,000 apps")
     parser.add_argument("--json", action="store_true", help="one object on the last line")
+    parser.add_argument("--browser", action="store_true", help="2,000 apps in a real browser")
     arguments = parser.parse_args()
+    if arguments.browser:
+        print(f"load average {os.getloadavg()[0]:.1f}")
+        waits = asyncio.run(in_browser(3 if arguments.quick else 9))
+        for name, values in waits.items():
+            print(f"{name:<7} median {values['median']} s ({values['least']} to {values['most']})")
+        if arguments.json:
+            print(json.dumps(waits))
+        return
     results = []
     print(f"{'apps':>7} {'index s':>8} {'start s':>8} {'open s':>8} {'search s':>9} "
           f"{'fresh s':>8} {'MB':>6} {'index MB':>9}")  # fmt: skip
@@ -103,8 +130,65 @@ def measured(root: Path, size: int) -> dict[str, float]:
     }  # fmt: skip
 
 
+async def in_browser(times: int) -> dict[str, dict[str, float]]:
+    """Seconds that a person waits in a gallery of BROWSED apps."""
+    waits: dict[str, list[float]] = {"load": [], "next": [], "search": [], "click": []}
+    with tempfile.TemporaryDirectory() as folder:
+        fill(Path(folder) / "gallery", BROWSED)
+        vibe = Vibe(Path(folder), {"expiry_days": 0})
+        await vibe.start()
+        try:
+            async with async_playwright() as playwright:
+                browser = await playwright.chromium.launch(
+                    executable_path=shutil.which("chromium") or shutil.which("google-chrome"),
+                    args=CHROMIUM_FLAGS,
+                )
+                for _ in range(times):
+                    page = await browser.new_page(reduced_motion="reduce")
+                    for name, seconds in (await _visit(page, vibe.url)).items():
+                        waits[name].append(seconds)
+                    await page.close()
+                await browser.close()
+        finally:
+            await vibe.stop()
+    return {name: spread(values) for name, values in waits.items()}
+
+
+async def _visit(page: Page, url: str) -> dict[str, float]:
+    async def until(script: str, began: float) -> float:
+        await page.wait_for_function(script, polling="raf", timeout=60_000)
+        took = time.perf_counter() - began
+        await settled(page)
+        return took
+
+    pictures = "[...document.querySelectorAll('[class*=st-key-card-] img')]"
+    began = time.perf_counter()
+    await page.goto(url + "gallery")
+    shown = f"{pictures}.length === {PAGE} && {pictures}.every(image => image.complete)"
+    load = await until(shown, began)
+
+    first = await page.evaluate(f"{pictures}[0].alt")
+    second = page.get_by_role("button", name="2", exact=True)
+    await second.scroll_into_view_if_needed()
+    began = time.perf_counter()
+    await second.click()
+    following = await until(f"{pictures}[0]?.alt !== {json.dumps(first)}", began)
+
+    began = time.perf_counter()
+    await page.get_by_role("textbox", name="Search").fill("restaurant bill")
+    search = await until("/^[0-9,]+ apps?$/m.test(document.body.innerText)", began)
+
+    began = time.perf_counter()
+    await page.locator("[class*=st-key-open-] button").first.click()
+    box = """document.querySelector('[placeholder^="Ask for a change"]') !== null"""
+    click = await until(box, began)
+    return {"load": load, "next": following, "search": search, "click": click}
+
+
 def fill(root: Path, size: int) -> None:
     """Writes that many apps, alike at every run."""
+    picture = io.BytesIO()
+    Image.radial_gradient("L").resize((640, 400)).save(picture, "WEBP")
     chance = random.Random(7)
     verdicts = ("works", "works", "works", "partly", "broken", "unverified")
     for number in range(size):
@@ -133,7 +217,7 @@ def fill(root: Path, size: int) -> None:
         (folder / "code").mkdir(parents=True)
         (folder / "app.yaml").write_text(to_yaml(app))
         (folder / "code" / "main.py").write_text(code)
-        (folder / "thumb.webp").write_bytes(b"RIFF" + bytes(4000))
+        (folder / "thumb.webp").write_bytes(picture.getvalue())
         said = [
             ev.Requested(1, idea, app.kind, "m", "fix"),
             ev.PromptSent("code", "m", [{"role": "user", "content": idea * 20}]),

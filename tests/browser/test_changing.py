@@ -8,6 +8,7 @@ import re
 import pytest
 from playwright.async_api import expect
 
+from tests.browser.accessibility import violations
 from tests.browser.steps import BUILT_MS, app_of, ask_for, ends_as, preview, settled, view
 from tests.scripted import code, plan
 from tests.wire.server import streams
@@ -147,6 +148,7 @@ async def test_another_approach_and_another_model_stand_beside_the_first(
     await expect(main.locator("img")).to_have_count(2)
     await expect(main.get_by_text("price not known")).to_have_count(2)
     await settled(page)
+    assert await violations(page) == []
     await picture(page, "compare")
     await page.locator(f".st-key-keep-{second}").get_by_role("button").click()
     await expect(preview(page).get_by_role("heading", name="Hello, you")).to_be_visible(

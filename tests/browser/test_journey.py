@@ -53,6 +53,8 @@ async def test_an_idea_becomes_an_app_that_is_used_rerun_and_thrown_away(vibe, p
     await expect(preview(page).get_by_text("€35.40")).to_be_visible()
     await preview(page).get_by_role("button", name="20 %").click()
     await expect(preview(page).get_by_text("€36.00")).to_be_visible()
+    frame = page.get_by_role("main").locator("iframe")
+    await expect(frame).to_have_css("background-color", "rgb(255, 255, 255)")
     await picture(page, "build")
 
     await view(page, "Checks")

@@ -14,6 +14,9 @@ from vibe.ui.following import story_of
 
 FRAME_HEIGHT = 640
 FULL_HEIGHT = 900
+PAPER = ".st-key-preview iframe { background: #fff }"
+"""What browsers show behind a page that sets no background and writes in black: in the dark theme
+such a page would stand on Vibe's own ground. One with a dark scheme brings a ground of its own."""
 PHONE = 390
 """Pixels across: what the browser checks look at, too."""
 
@@ -33,12 +36,14 @@ def draw(bridge: Bridge, app: App, building: bool) -> None:
     full = full_screen() and not building
     width = _toolbar(bridge, app, live, building, full)
     embed = "embed=true&" if app.kind == "streamlit" else ""
-    st.iframe(
-        f"{live.url}?{embed}v={live.revision}",
-        width=width or "stretch",
-        height=FULL_HEIGHT if full else FRAME_HEIGHT,
-        alt=f"Preview of {app.title or app.idea}",
-    )
+    with st.container(key="preview"):
+        st.iframe(
+            f"{live.url}?{embed}v={live.revision}",
+            width=width or "stretch",
+            height=FULL_HEIGHT if full else FRAME_HEIGHT,
+            alt=f"Preview of {app.title or app.idea}",
+        )
+        st.components.v2.component("paper", css=PAPER, isolate_styles=False)(height=1)
 
 
 def _toolbar(bridge: Bridge, app: App, live: Live, building: bool, full: bool) -> int:
