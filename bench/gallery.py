@@ -168,14 +168,14 @@ async def _visit(page: Page, url: str) -> dict[str, float]:
     load = await until(shown, began)
 
     first = await page.evaluate(f"{pictures}[0].alt")
-    second = page.get_by_role("button", name="2", exact=True)
+    second = page.get_by_role("button", name="Page 2", exact=True)
     await second.scroll_into_view_if_needed()
     began = time.perf_counter()
     await second.click()
     following = await until(f"{pictures}[0]?.alt !== {json.dumps(first)}", began)
 
     began = time.perf_counter()
-    await page.get_by_role("textbox", name="Search").fill("restaurant bill")
+    await page.get_by_placeholder("Search titles").fill("restaurant bill")
     search = await until("/^[0-9,]+ apps?$/m.test(document.body.innerText)", began)
 
     began = time.perf_counter()
