@@ -29,7 +29,7 @@ from vibe.sandbox.engine import Engine
 from vibe.settings import Limits
 
 AT_ONCE = 2
-LIMITS = Limits(run_s=10.0, start_s=15.0)
+LIMITS = Limits(run_s=10.0, start_s=30.0)
 CLEAN = 2
 """How often every good app is examined: a false alarm may come and go."""
 RUNGS = ("static", "start", "pages", "alive", "renders", "errors", "controls", "routes", "run",
