@@ -74,7 +74,7 @@ def starter(name: str) -> App:
     one = next(each for each in starters.all_starters() if each.name == name)
     values = one.read("")
     plan, _ = read_plan(one.plan(values), forced_kind=None)
-    return App(name, plan, one.files(values))
+    return App(name, plan, {**kind(plan.kind).scaffold, **one.files(values)})
 
 
 def mutants(app: App) -> Iterator[Mutant]:
