@@ -10,6 +10,7 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
+import docker
 import pytest
 
 from vibe.errors import EngineFault
@@ -19,8 +20,6 @@ from vibe.sandbox.docker import DockerEngine
 from vibe.sandbox.engine import Box, BoxSpec
 from vibe.sandbox.owners import gallery_label
 from vibe.sandbox.warm import WarmEngine
-
-docker = pytest.importorskip("docker")
 
 pytestmark = pytest.mark.docker
 
