@@ -7,6 +7,7 @@ import contextlib
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -109,6 +110,24 @@ async def test_a_user_without_control_groups_has_a_limit_for_each_process(tmp_pa
         assert b"MemoryError" in outcome.stderr
     finally:
         await box.stop()
+
+
+async def test_no_process_is_started_by_a_command_that_is_not_allowed(tmp_path: Path) -> None:
+    """The real engine with a slip in its policy: refused before there is a box, and after it, none
+    of its control groups is left."""
+    engine = await BubblewrapEngine.open(gallery=tmp_path)
+    rules = engine._policy
+    engine._policy = replace(rules, env={**rules.env, "LD_PRELOAD": "/work/x.so"})
+    places = cgroups.find()
+    assert places
+    try:
+        with pytest.raises(EngineFault, match="LD_PRELOAD"):
+            await engine.start(BoxSpec())
+        assert not [name for name in cgroups.groups(places) if name.startswith(engine._label)]
+        engine._policy = rules
+        assert (await (await engine.start(BoxSpec())).run(["true"])).ok
+    finally:
+        await engine.close()
 
 
 async def test_what_only_docker_has_is_refused(tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ def environment(name: Name) -> Environment:
     lock = (SANDBOXES / f"{name}-requirements.txt").read_bytes()
     said = "\0".join((name, LAYOUT, version, platform.machine(), *parts_of_etc()))
     digest = hashlib.sha256(said.encode() + b"\0" + lock).hexdigest()
-    folder = _place() / f"{name}-{digest[:12]}"
+    folder = place() / f"{name}-{digest[:12]}"
     return Environment(name, f"sha256:{digest}", folder, interpreter, python)
 
 
@@ -108,7 +108,8 @@ def recipe() -> str:
     return images.recipe("python").digest
 
 
-def _place() -> Path:
+def place() -> Path:
+    """The folder that environments are in."""
     return OF_THE_SYSTEM if os.geteuid() == 0 else platformdirs.user_data_path("vibe") / "boxes"
 
 

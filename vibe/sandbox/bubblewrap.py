@@ -12,9 +12,9 @@ import uuid
 from pathlib import Path
 
 from vibe.errors import EngineFault, VibeError
-from vibe.sandbox import bpf, cgroups, fitness, owners, policy, seccomp
+from vibe.sandbox import bpf, cgroups, fitness, owners, policy, seccomp, wrapping_policy
 from vibe.sandbox.box import PipeBox
-from vibe.sandbox.box_environment import NAMES, Environment, chromium, environment, recipe
+from vibe.sandbox.box_environment import NAMES, Environment, chromium, environment, place, recipe
 from vibe.sandbox.engine import Box, BoxSpec, Packages, Posture
 from vibe.sandbox.images import ON_DEMAND
 from vibe.sandbox.link import Link
@@ -148,7 +148,9 @@ class BubblewrapEngine:
                 doors=group.doors if group else (),
                 shown=group.shown if group else None,
             )
-            pipe = await ProcessPipe.start(argv, descriptors=[filter_fd])
+            root, descriptors = os.geteuid() == 0, [filter_fd]
+            wrapping_policy.refuse(argv, boxes=place(), root=root, descriptors=descriptors)
+            pipe = await ProcessPipe.start(argv, descriptors=descriptors)
             link = await Link.start(pipe, lifetime_s=lifetime_s)
             if self._closed:
                 await link.close()
