@@ -26,7 +26,8 @@ from vibe.sandbox.frames import Demultiplexer
 from vibe.sandbox.images import LABEL_IMAGE, LABEL_RECIPE, ON_DEMAND, Recipe, recipe
 from vibe.sandbox.index_environment import IndexEnvironment
 from vibe.sandbox.link import Link
-from vibe.sandbox.packages import DockerPackages, PackageSource
+from vibe.sandbox.packages import PackageSource, StoredPackages
+from vibe.sandbox.volumes import VolumeStore
 from vibe.settings import SANDBOXES
 
 REMOVAL_S = 5.0
@@ -56,7 +57,7 @@ class DockerEngine:
     ) -> None:
         self._client, self._gallery, self._owner = client, gallery, owner
         self._policy = policy.load(SANDBOXES / "policy.yaml")
-        self.packages = DockerPackages(client, self._fetcher, source)
+        self.packages = StoredPackages(VolumeStore(client), self._fetcher, source)
         self._label = owners.gallery_label(gallery)
         self._starts = asyncio.Semaphore(STARTS)
         self._boxes: dict[str, PipeBox] = {}

@@ -1,4 +1,4 @@
-"""Packages for apps on Docker: from names to a lock, from a lock to a volume that boxes mount."""
+"""Packages for apps: from names to a lock, from a lock to a store that boxes can only read."""
 
 from __future__ import annotations
 
@@ -14,18 +14,19 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import platformdirs
 
 from vibe.durable import write_whole
 from vibe.errors import EngineFault, NoPackages, UserError
-from vibe.sandbox import fetching_policy, images, lock, volumes
-from vibe.sandbox.docker_client import Busy, DockerClient, Gone
+from vibe.sandbox import images, lock
+from vibe.sandbox.docker_client import Busy
 from vibe.sandbox.engine import Box, Progress
 from vibe.sandbox.index_environment import BUNDLE, IndexEnvironment, index_environment
 from vibe.sandbox.lock import Lock
 from vibe.sandbox.package_faults import DISK, fault, is_network
+from vibe.sandbox.volumes import Sealed
 from vibe.settings import SANDBOXES, PackageRules
 
 RESOLVE_S, INSTALL_S = 90.0, 600.0
@@ -40,7 +41,31 @@ RESERVE = 500_000_000
 """Bytes that an installation leaves free on the disk."""
 
 Fetcher = Callable[[IndexEnvironment, str, float], Awaitable[Box]]
-"""A box with network for so many seconds, with a volume to fill, or none."""
+"""A box with network for so many seconds, with a part of the store to fill, or none."""
+
+
+class Store(Protocol):
+    """Where installed packages are kept, a part for each lock; only sealed parts count."""
+
+    @property
+    def mark(self) -> str:
+        """Differs where the same names may give another lock."""
+
+    async def find(self, key: str) -> Sealed | None:
+        """That lock's part when it is whole."""
+
+    async def make(self, key: str) -> str:
+        """A new empty part in place of a half-filled one: its name for the box that fills it."""
+
+    async def seal(self, key: str, size: int, modules: tuple[str, ...]) -> None:
+        """Says that the part is whole."""
+
+    async def remove(self, key: str) -> None:
+        """Removes the part. Raises Busy while a box has it."""
+
+    async def trim(self, most: int, used: Mapping[str, float]) -> list[str]:
+        """Removes whole parts, the one used longest ago first, until they have at most `most`
+        bytes together, and what fetching has kept when that is more; the keys of the removed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +78,11 @@ class PackageSource:
     """Remembers which lock a set of names gave, and when each volume was last used."""
 
 
-class DockerPackages:
-    """`engine.Packages` of a Docker engine; volumes are shared by all galleries on a machine."""
+class StoredPackages:
+    """`engine.Packages` over a store, which all galleries on a machine share."""
 
-    def __init__(self, client: DockerClient, fetcher: Fetcher, source: PackageSource) -> None:
-        self._client, self._fetcher, self._source = client, fetcher, source
+    def __init__(self, store: Store, fetcher: Fetcher, source: PackageSource) -> None:
+        self._store, self._fetcher, self._source = store, fetcher, source
 
     @property
     def rules(self) -> PackageRules:
@@ -85,10 +110,10 @@ class DockerPackages:
         """Returns once the lock's volume is whole; the lock with its modules. What fails or is
         cancelled leaves no volume behind. Raises NoPackages, also for a lock that the rules of
         this machine don't allow."""
-        whole = await volumes.find(self._client, lock.key)
+        whole = await self._store.find(lock.key)
         if whole is None:
             async with self._alone(lock.key):
-                whole = await volumes.find(self._client, lock.key)
+                whole = await self._store.find(lock.key)
                 if whole is None:
                     self._within_rules(lock)  # it may have come with an imported app
                     modules = await self._filled(lock, told)
@@ -99,7 +124,7 @@ class DockerPackages:
     async def used(self, key: str) -> None:
         """Notes that a box is about to have this volume. Raises EngineFault when it isn't whole:
         Docker would make an empty one in its place."""
-        if await volumes.find(self._client, key) is None:
+        if await self._store.find(key) is None:
             raise EngineFault("The app's packages are not installed.", "Run the app again.")
         with contextlib.suppress(OSError):
             mark = self._source.cache / "used" / key
@@ -163,7 +188,7 @@ class DockerPackages:
         """Makes, fills and seals the volume; returns its modules."""
         environment = index_environment(self._source.environ)
         try:
-            name = await volumes.make(self._client, wanted.key)
+            name = await self._store.make(wanted.key)
             task = {
                 "task": "install",
                 "lock": wanted.text,
@@ -176,7 +201,7 @@ class DockerPackages:
             finally:
                 await box.stop()
             modules = tuple(str(module) for module in answer["modules"])[:500]
-            await volumes.seal(self._client, wanted.key, int(answer["bytes"]), modules)
+            await self._store.seal(wanted.key, int(answer["bytes"]), modules)
         except BaseException:
             await asyncio.shield(self._dropped(wanted.key))
             raise
@@ -224,7 +249,7 @@ class DockerPackages:
         until = time.monotonic() + REMOVAL_S
         while time.monotonic() < until:
             try:
-                await volumes.remove(self._client, key)
+                await self._store.remove(key)
                 return
             except Busy:
                 await asyncio.sleep(0.2)
@@ -232,26 +257,15 @@ class DockerPackages:
                 return
 
     async def _trim(self) -> None:
-        """Keeps the volumes, and uv's own cache, within the bytes they may have together."""
+        """Keeps the store, and uv's own cache, within the bytes they may have."""
         used = {path.name: path.stat().st_mtime for path in (self._source.cache / "used").glob("*")}
         with contextlib.suppress(EngineFault):
-            await volumes.trim(self._client, self.rules.store_bytes, used)
-            usage = await self._client.call(self._client.api.df)
-            cache = [
-                volume
-                for volume in usage.get("Volumes") or []
-                if volume["Name"] == fetching_policy.CACHE_VOLUME
-            ]
-            if cache and cache[0].get("UsageData", {}).get("Size", 0) > self.rules.store_bytes:
-                with contextlib.suppress(Busy, Gone):
-                    await self._client.call(
-                        self._client.api.remove_volume, fetching_policy.CACHE_VOLUME
-                    )
+            await self._store.trim(self.rules.store_bytes, used)
 
     def _memory(self, names: Sequence[str], environment: IndexEnvironment) -> Path:
         """The file that remembers what these names gave under these circumstances."""
         told: list[Any] = [sorted(names), images.constraints(), environment.mark]
-        told += [self.rules.minimum_age_days, self.rules.latest, images.recipe("packages").digest]
+        told += [self.rules.minimum_age_days, self.rules.latest, self._store.mark]
         name = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
         return self._source.cache / "locks" / name
 

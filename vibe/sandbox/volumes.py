@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vibe.errors import EngineFault
+from vibe.sandbox import fetching_policy, images
 from vibe.sandbox.docker_client import Busy, DockerClient, Gone
 
 PREFIX = "vibe-packages-"
@@ -21,14 +22,45 @@ LABEL = "vibe.packages"
 
 @dataclass(frozen=True, slots=True)
 class Sealed:
-    """A volume with everything of one lock in it."""
+    """A part of a store with everything of one lock in it."""
 
     key: str
     bytes: int
     modules: tuple[str, ...]
     """Names that programs import its packages by."""
     made: str
-    """When, as Docker writes it: sorts by time."""
+    """When, as its store writes it: sorts by time."""
+
+
+class VolumeStore:
+    """`packages.Store` of volumes of one Docker daemon."""
+
+    def __init__(self, client: DockerClient) -> None:
+        self._client = client
+        self.mark = images.recipe("packages").digest
+
+    async def find(self, key: str) -> Sealed | None:
+        return await find(self._client, key)
+
+    async def make(self, key: str) -> str:
+        return await make(self._client, key)
+
+    async def seal(self, key: str, size: int, modules: tuple[str, ...]) -> None:
+        await seal(self._client, key, size, modules)
+
+    async def remove(self, key: str) -> None:
+        await remove(self._client, key)
+
+    async def trim(self, most: int, used: Mapping[str, float]) -> list[str]:
+        gone = await trim(self._client, most, used)
+        usage = await self._client.call(self._client.api.df)
+        for volume in usage.get("Volumes") or []:
+            if volume["Name"] != fetching_policy.CACHE_VOLUME:
+                continue
+            if volume.get("UsageData", {}).get("Size", 0) > most:
+                with contextlib.suppress(Busy, Gone):
+                    await self._client.call(self._client.api.remove_volume, volume["Name"])
+        return gone
 
 
 def data_name(key: str) -> str:
