@@ -92,7 +92,7 @@ async def result(engine: Engine) -> tuple[float, float]:
 
 
 async def stood_ready(warm: WarmEngine) -> None:
-    warm.expect()
+    warm.expect("bench")
     while not warm.ready:
         await asyncio.sleep(0.02)
 
@@ -179,7 +179,7 @@ async def measure(gallery: Path, quick: bool, python: str) -> Figures:
     async def add(name: str, value: Awaitable[float]) -> None:
         found.setdefault(name, []).append(await value)
 
-    warm = WarmEngine(engine, programs, 1, lambda count: True)
+    warm = WarmEngine(engine, programs, 1, lambda count: True, rest_s=0.0)
     box = await engine.start(BoxSpec(app="bench"))
     image = box.image
     found |= await streams(box, rounds)

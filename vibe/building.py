@@ -53,19 +53,23 @@ class Builds:
     def __init__(
         self,
         settings: Callable[[], Settings],
-        engine: Engine | None,
+        engine: Callable[[], Engine | None],
         archive: Archive,
         previews: Previews,
         place: Place,
         choose: Choose,
     ) -> None:
         self._settings = settings
-        self._engine = engine
+        self._engine_now = engine
         self._archive = archive
         self._previews = previews
         self._place = place
         self._choose = choose
         self._going: dict[str, _Build] = {}
+
+    @property
+    def _engine(self) -> Engine | None:
+        return self._engine_now()
 
     def __contains__(self, app_id: str) -> bool:
         return app_id in self._going
@@ -184,7 +188,7 @@ class Builds:
         try:
             model: Model = by_hand.You()
             if isinstance(self._engine, WarmEngine):
-                self._engine.expect()  # it can be ready when the model has answered
+                self._engine.expect(app.id)  # it can be ready when the model has answered
             if files is None:
                 model = await self._choose(app, asked.text, model_name)
             async with self._place(app.id, "python", "browser") as waited:

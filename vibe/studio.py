@@ -69,7 +69,7 @@ class Studio:
         self.previews = Previews(settings, self.archive, self.line)
         self._builds = Builds(
             lambda: self.settings,
-            engine,
+            lambda: self.engine,
             self.archive,
             self.previews,
             self._place,

@@ -13,13 +13,17 @@ from pathlib import Path
 import docker
 import pytest
 
+from tests.scripted import code, plan
+from tests.wire.server import Exchange, ModelServer, streams
 from vibe.errors import EngineFault
 from vibe.kinds import kinds
+from vibe.opening import open_studio
 from vibe.running import open_box, serve
 from vibe.sandbox.docker import DockerEngine
 from vibe.sandbox.engine import Box, BoxSpec
 from vibe.sandbox.owners import gallery_label
 from vibe.sandbox.warm import WarmEngine
+from vibe.settings import Settings
 
 pytestmark = pytest.mark.docker
 
@@ -53,9 +57,9 @@ async def engine(tmp_path: Path) -> AsyncIterator[DockerEngine]:
 @pytest.fixture
 async def warm(engine: DockerEngine) -> AsyncIterator[WarmEngine]:
     """An engine with two boxes that stand ready for PROGRAMS."""
-    warm = WarmEngine(engine, PROGRAMS, 2, lambda count: True)
-    warm.expect()
-    warm.expect()
+    warm = WarmEngine(engine, PROGRAMS, 2, lambda count: True, rest_s=0.0)
+    warm.expect("it-1")
+    warm.expect("it-2")
     await until(lambda: warm.ready == 2)
     yield warm
     await warm.close()
@@ -160,6 +164,34 @@ async def test_many_that_want_one_at_once_each_get_their_own(
     assert {stem for stem, _, app in named if app} == before
 
 
+async def test_an_app_that_asks_often_is_readied_for_once(engine: DockerEngine) -> None:
+    warm = WarmEngine(engine, PROGRAMS, 4, lambda count: True)
+    assert warm.wanted == 0
+    warm.expect("it-1")  # its build begins
+    await until(lambda: warm.ready == 1)
+    await (await one_box(warm)).stop()  # its first attempt
+    await (await one_box(warm)).stop()  # a repair
+    assert warm.wanted == 1
+    await (await warm.start(BoxSpec(app="it-2", program=PROGRAM))).stop()
+    assert warm.wanted == 2
+    await warm.close()
+
+
+async def test_while_an_app_starts_no_other_box_is_made_ready(
+    engine: DockerEngine, tmp_path: Path
+) -> None:
+    warm = WarmEngine(engine, PROGRAMS, 1, lambda count: True, rest_s=3600.0)
+    warm.expect("it-1")
+    await until(lambda: warm.ready == 1)
+    box = await one_box(warm)
+    warm.expect("it-2")
+    await asyncio.sleep(1.0)
+    assert warm.ready == 0
+    assert len(names(tmp_path)) == 1
+    await box.stop()
+    await warm.close()
+
+
 async def test_a_box_of_another_image_is_not_taken_for_the_one_that_was_asked_for(
     warm: WarmEngine,
 ) -> None:
@@ -175,17 +207,17 @@ async def test_none_stands_ready_when_nobody_asks_or_others_need_the_memory(
     engine: DockerEngine, tmp_path: Path
 ) -> None:
     room = True
-    warm = WarmEngine(engine, PROGRAMS, 1, lambda count: room, idle_s=2.0)
+    warm = WarmEngine(engine, PROGRAMS, 1, lambda count: room, idle_s=2.0, rest_s=0.0)
 
     def one_is_ready() -> bool:
-        warm.expect()  # again and again: on a slow machine its time may be over before
+        warm.expect("it-1")  # again and again: on a slow machine its time may be over before
         return warm.ready == 1
 
     await until(one_is_ready)
     await until(lambda: not names(tmp_path))
     await until(one_is_ready)
     room = False
-    warm.expect()
+    warm.expect("it-1")
     await until(lambda: not names(tmp_path))
     assert warm.ready == 0
     box = await one_box(warm)
@@ -204,15 +236,39 @@ async def test_a_box_that_died_while_it_stood_ready_is_not_handed_out(
     assert (await (await one_box(warm)).run(["true"])).ok
 
 
+async def test_a_build_runs_in_the_box_that_was_made_ready_while_its_model_wrote(
+    tmp_path: Path,
+) -> None:
+    ready: list[str] = []
+    page = code(index_html="<!doctype html><html><body><h1>Hello</h1></body></html>")
+
+    async def when_one_is_ready(exchange: Exchange) -> None:
+        engine = studio.engine
+        assert isinstance(engine, WarmEngine)
+        await until(lambda: engine.ready == 1)
+        ready.extend(names(tmp_path))  # the browser's comes after the plan
+        await streams(plan("web"))(exchange)
+
+    async with ModelServer(when_one_is_ready, streams(page)) as server:
+        settings = Settings(gallery=tmp_path, base_url=server.url, api_key="none", warm_boxes=1)
+        async with open_studio(settings, warm=True) as studio:
+            made = await studio.create("say hello", kind="web")
+            assert (await studio.wait(made.id)).status == "ready"
+            (stood_ready,) = ready
+            await until(lambda: f"{stood_ready}.{made.id}" in names(tmp_path))
+    assert names(tmp_path) == []
+
+
 HOLDER = """
 import asyncio, sys
 from pathlib import Path
 from vibe.sandbox.docker import DockerEngine
 from vibe.sandbox.warm import WarmEngine
+from vibe.settings import Settings
 async def main():
     engine = await DockerEngine.open(gallery=Path(sys.argv[1]))
     warm = WarmEngine(engine, {("python", "-m", "program"): ("decimal",)}, 1, lambda count: True)
-    warm.expect()
+    warm.expect("it-1")
     while not warm.ready:
         await asyncio.sleep(0.05)
     print("ready", flush=True)
@@ -246,8 +302,8 @@ async def test_every_kind_that_serves_does_so_from_a_box_that_stood_ready(
     engine: DockerEngine,
 ) -> None:
     programs = {tuple(kind.argv()): kind.warm for kind in kinds().values() if kind.warm}
-    warm = WarmEngine(engine, programs, 1, lambda count: True)
-    warm.expect()
+    warm = WarmEngine(engine, programs, 1, lambda count: True, rest_s=0.0)
+    warm.expect("it-1")
     tried = []
     for kind in kinds().values():
         if kind.name not in FILES:

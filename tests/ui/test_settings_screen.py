@@ -70,11 +70,13 @@ def test_limits_that_are_saved_hold_for_the_next_build(
     assert vibe.settings.limits.attempts == 5
 
 
-def test_days_that_are_saved_are_in_the_file(vibe: Bridge, file: Path, screen: Screen) -> None:
+def test_habits_that_are_saved_are_in_the_file(vibe: Bridge, file: Path, screen: Screen) -> None:
     page = part(screen, "limits")
     labelled(page.number_input, "Days until an unused app goes to the trash").set_value(3)
+    labelled(page.number_input, "Boxes that stand ready").set_value(0)
     press(page, "Save habits")
-    assert yaml.safe_load(file.read_text()) == {"local_models": False, "expiry_days": 3}
+    saved = {"local_models": False, "expiry_days": 3, "warm_boxes": 0}
+    assert yaml.safe_load(file.read_text()) == saved
 
 
 def test_models_and_prices_are_saved_and_a_key_is_never_shown(

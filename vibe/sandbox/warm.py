@@ -31,6 +31,8 @@ ROUND_S = 2.0
 """How often it looks whether too many or too few stand ready."""
 PAUSE_S = 30.0
 """After a box that could not be started."""
+REST_S = 5.0
+"""After a box was handed out, its app has the processor for so long; then another is made ready."""
 
 
 class WarmEngine:
@@ -45,15 +47,18 @@ class WarmEngine:
         room: Callable[[int], bool],
         *,
         idle_s: float = IDLE_S,
+        rest_s: float = REST_S,
     ) -> None:
         """At most `most` stand ready, while `room` says that nobody else needs the memory of so
         many boxes."""
         self.name = engine.name
         self._engine, self._programs, self._most, self._room = engine, programs, most, room
-        self._idle_s = idle_s
+        self._idle_s, self._rest_s = idle_s, rest_s
         self._ready: deque[tuple[float, PipeBox]] = deque()
-        self._asked: deque[float] = deque(maxlen=max(1, most))
+        self._asked: dict[str, float] = {}
+        """When each app asked last: its build says so beforehand, and each of its attempts asks."""
         self._starting = 0
+        self._handed_out = float("-inf")
         self._look = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
 
@@ -66,9 +71,17 @@ class WarmEngine:
         """How many boxes stand ready."""
         return len(self._ready)
 
-    def expect(self) -> None:
-        """Says that someone will soon want a box."""
-        self._asked.append(time.monotonic())
+    @property
+    def wanted(self) -> int:
+        """How many should stand ready: one for each app that asked lately, at least one."""
+        now = time.monotonic()
+        self._asked = {app: at for app, at in self._asked.items() if now - at <= self._idle_s}
+        recent = sum(now - at < RECENT_S for at in self._asked.values())
+        return min(self._most, max(1, recent)) if self._asked else 0
+
+    def expect(self, app: str) -> None:
+        """Says that this app will soon want a box."""
+        self._asked[app] = time.monotonic()
         if self._keeper is None and self._most:
             self._keeper = asyncio.create_task(self._keep())
         self._look.set()
@@ -94,7 +107,8 @@ class WarmEngine:
             finally:
                 self._starting -= 1
         finally:
-            self.expect()
+            self._handed_out = time.monotonic()
+            self.expect(spec.app)
 
     async def image(self, image_id: str, recipe: str) -> str:
         return await self._engine.image(image_id, recipe)
@@ -128,10 +142,13 @@ class WarmEngine:
             wait = ROUND_S
             try:
                 await self._drop()
-                # one that is wanted now comes first; a second at once would take its processor
                 if len(self._ready) < self._wanted(len(self._ready) + 1) and not self._starting:
-                    await self._add()
-                    continue
+                    # whoever has just got one comes first: this would take its processor
+                    rest = self._handed_out + self._rest_s - time.monotonic()
+                    if rest <= 0.0:
+                        await self._add()
+                        continue
+                    wait = min(wait, rest)
             except EngineFault:
                 wait = PAUSE_S
             with contextlib.suppress(TimeoutError):
@@ -141,11 +158,8 @@ class WarmEngine:
                 await asyncio.sleep(ROUND_S)
 
     def _wanted(self, count: int) -> int:
-        """How many should stand ready; `count` is how many there must be room for."""
-        now = time.monotonic()
-        if not self._asked or now - self._asked[-1] > self._idle_s or not self._room(count):
-            return 0
-        return max(1, sum(now - asked < RECENT_S for asked in self._asked))
+        """How many should stand ready, none without room for `count`."""
+        return self.wanted if self._room(count) else 0
 
     async def _drop(self) -> None:
         """Ends those that are lost, old, or more than are wanted."""
