@@ -9,6 +9,7 @@ import os
 import shutil
 
 import docker
+import hypothesis
 import pytest
 from docker.errors import DockerException
 
@@ -17,6 +18,12 @@ from vibe.sandbox import bubblewrap, builder, cgroups
 from vibe.sandbox.box_environment import environment
 from vibe.sandbox.daemon import refusal
 from vibe.sandbox.images import IMAGES, recipe
+
+# How fast a machine is that others use too is nothing that a test of ours is about.
+hypothesis.settings.register_profile(
+    "vibe", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("vibe")
 
 CHROMIUMS = ("chromium", "chromium-browser", "google-chrome")
 

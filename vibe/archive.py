@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from secrets import token_hex
 
-from vibe import journal, pictures, similar, stored
+from vibe import journal, pictures, similar, stored, vendored
 from vibe.app import App
 from vibe.durable import PART, part_of, sync_folder, write_files, write_whole, writing
 from vibe.errors import ModelFault, NoSuchApp, UserError
@@ -121,6 +121,7 @@ class Archive:
             results,
             self.thumb(app_id),
             pictures.all_of(folder),
+            vendored.read(folder),
         )
 
     def adopt(self, whole: Whole) -> App:
@@ -142,6 +143,8 @@ class Archive:
                 write_files(part, whole.pictures)
                 if whole.picture:
                     write_whole(part / "thumb.webp", whole.picture)
+                if whole.vendored:
+                    vendored.write(part, whole.vendored)
                 events = self._redactor.redacted(app.id, whole.events)
                 journal.append(part / "events.jsonl", events, sync=True)
                 write_whole(part / "app.yaml", self._yaml(whole.app))
@@ -258,6 +261,18 @@ class Archive:
         return self._repository(app_id).diff(old, new)
 
     # Files
+
+    def vendored(self, app_id: str) -> dict[str, bytes]:
+        """The libraries kept for the app's pages, by their place beside them (`vendor/…`)."""
+        return vendored.read(self._folder(app_id))
+
+    def keep_vendored(self, app_id: str, files: Mapping[str, bytes]) -> None:
+        """Keeps these libraries with the app, beside those it has already."""
+        folder = self._folder(app_id)
+        before = vendored.read(folder)
+        if files.keys() - before.keys():
+            with writing("The libraries"):
+                vendored.write(folder, vendored.joined(before, files))
 
     def data(self, app_id: str) -> dict[str, bytes]:
         """The files attached to the app."""

@@ -230,6 +230,7 @@ async def examined(
         keep=keep,
         serving=bench.serving,
         supplied=supplied,
+        kept=await asyncio.to_thread(bench.archive.vendored, request.app_id),
     )
     return Attempt(number, files, commit, examination, plan.packages)
 

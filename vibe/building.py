@@ -334,6 +334,9 @@ class Builds:
                 pins = await asyncio.to_thread(
                     pinning.pins, self._archive.root, kind_named(built.plan.kind), best.examination
                 )
+            if runs:
+                kind, files = kind_named(built.plan.kind), best.files
+                await asyncio.to_thread(pinning.keep_libraries, self._archive, app.id, kind, files)
             record = replace(
                 record,
                 kind=built.plan.kind,

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from vibe import __version__
+from vibe import __version__, vendored
 from vibe.app import App
 from vibe.archive import Archive
 from vibe.durable import write_whole, writing
@@ -31,6 +31,7 @@ from vibe.events import (
 )
 from vibe.export import ELSEWHERE, zipped
 from vibe.kinds import kinds
+from vibe.libraries import VENDOR
 from vibe.paths import MAX_FILES, safe_files
 from vibe.pictures import is_name
 from vibe.plan import plan_from_data, plan_to_data
@@ -93,6 +94,7 @@ def bundled(archive: Archive, app_id: str, *, data: bool = True) -> bytes:
         "transcript.html": transcript_html(archive, app_id).encode(),
     }
     files |= whole.pictures
+    files |= whole.vendored
     if whole.picture:
         files["thumb.webp"] = whole.picture
     if data:
@@ -143,9 +145,13 @@ def import_bundle(archive: Archive, path: Path) -> App:
             raise refused("a revision's code is not in it")
         data = {name: bundle.read(f"data/{name}") for name in bundle.names("data/")}
         results = {name: bundle.read(f"results/{name}") for name in bundle.names("results/")}
+        libraries = _libraries(bundle)
     said = Acted("imported", f"from a bundle made by Vibe {bundle.manifest.get('vibe', '')!s:.20}")
     picture = pictures.pop("thumb.webp", b"")
-    return archive.adopt(Whole(app, history, (*events, said), data, results, picture, pictures))
+    events = (*events, said)
+    return archive.adopt(
+        Whole(app, history, events, data, results, picture, pictures, vendored=libraries)
+    )
 
 
 def _app(data: Any) -> App:
@@ -260,6 +266,16 @@ def _pictures(bundle: Unpacked) -> dict[str, bytes]:
             if content[:4] + content[8:12] != b"RIFFWEBP" or len(content) > MAX_PICTURE:
                 raise refused(f"{name!r} is no small WebP picture")
     return found
+
+
+def _libraries(bundle: Unpacked) -> dict[str, bytes]:
+    """The libraries of the app's pages: no more to be trusted than the pages, and only for them."""
+    names = [f"{VENDOR}/{name}" for name in bundle.names(f"{VENDOR}/")]
+    files = {name: bundle.read(name) for name in names}
+    try:
+        return vendored.sound(files)
+    except UserError as error:
+        raise refused(error.message.rstrip(".")) from error
 
 
 def _events(bundle: Unpacked) -> tuple[Event, ...]:

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from vibe import cdn, libraries
+from vibe import cdn, libraries, vendored
 from vibe.app import Rung
 from vibe.browser import Eyes, Seen
 from vibe.errors import BoxLost
@@ -77,9 +77,11 @@ async def examine(
     serving: Callable[[Running], Awaitable[None]] | None = None,
     supplied: Supplied = NOTHING,
     image_id: str = "",
+    kept: Mapping[str, bytes] = vendored.NONE,
 ) -> Examination:
     """Runs one attempt in a fresh box (of that very image, if an id is given) with the packages it
-    was supplied with, and looks at it with `eyes` when it has a page; `keep` gets the pictures.
+    was supplied with and the libraries `kept` for its pages, and looks at it with `eyes`
+    when it has a page; `keep` gets the pictures.
 
     `serving` is told of an app that serves, before a browser uses it. Raises EngineFault when the
     box, not the app, failed.
@@ -98,7 +100,15 @@ async def examine(
     content = {path: text.encode() for path, text in files.items()}
     packages = supplied.lock.key if supplied.lock else ""
     box = await open_box(
-        engine, app_id, content, data, emit, kind=kind, packages=packages, image_id=image_id
+        engine,
+        app_id,
+        content,
+        data,
+        emit,
+        kind=kind,
+        packages=packages,
+        image_id=image_id,
+        kept=kept,
     )
     running: Running | None = None
     seen: Seen | None = None

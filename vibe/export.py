@@ -10,7 +10,7 @@ from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
-from vibe import libraries
+from vibe import vendored
 from vibe.app import App
 from vibe.archive import Archive
 from vibe.durable import part_of, write_whole, writing
@@ -48,7 +48,7 @@ def exported_files(
     code = newest_code(archive, app)
     kind = kinds().get(app.kind)
     if kind is not None and kind.vendor:
-        code = {**libraries.needed(code), **code}
+        code = {**vendored.needed(code, archive.vendored(app_id)), **code}
     data = {f"data/{name}": content for name, content in archive.data(app_id).items()}
     try:
         files = safe_files(data | code, most=MAX_TREE)

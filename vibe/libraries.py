@@ -6,7 +6,6 @@ import base64
 import binascii
 import hashlib
 import io
-import json
 import os
 import re
 import shutil
@@ -30,7 +29,6 @@ from vibe.settings import SANDBOXES
 
 VENDOR = "vendor"
 """The folder that they are served from, beside the page."""
-MANIFEST = "manifest.json"
 PACKED = 64 << 20
 """Bytes of a package's archive that are read."""
 ANSWER_S = 60
@@ -103,30 +101,6 @@ def files_of(library: Library, place: Path | None = None) -> dict[str, bytes]:
         for path in sorted(root.rglob("*"))
         if path.is_file()
     }
-
-
-def needed(files: Mapping[str, bytes], place: Path | None = None) -> dict[str, bytes]:
-    """What the pages among `files` load from `vendor/`, by path, with a manifest; empty when they
-    load nothing. A file of the app's own is never replaced."""
-    pages = (".html", ".htm", ".js", ".mjs", ".css")
-    text = b"\n".join(content for path, content in files.items() if path.endswith(pages))
-    named = {name.decode() for name in re.findall(rb"\bvendor/([\w.-]+)/", text)}
-    used = [each for each in there(place) if each.name in named]
-    found: dict[str, bytes] = {}
-    for library in used:
-        found |= files_of(library, place)
-    if found:
-        found[f"{VENDOR}/{MANIFEST}"] = _manifest(used)
-    return {path: content for path, content in found.items() if path not in files}
-
-
-def _manifest(libraries: list[Library]) -> bytes:
-    told = [
-        {"name": each.package, "version": each.version, "licence": each.licence,
-         "integrity": each.integrity}
-        for each in libraries
-    ]  # fmt: skip
-    return f"{json.dumps(told, indent=2)}\n".encode()
 
 
 def told(place: Path | None = None) -> str:

@@ -12,11 +12,12 @@ from typing import Any
 
 import docker
 
-from vibe import __version__
+from vibe import __version__, vendored
 from vibe.app import App
+from vibe.archive import Archive
 from vibe.checks import Examination
 from vibe.durable import write_whole
-from vibe.errors import EngineFault
+from vibe.errors import EngineFault, UserError
 from vibe.events import Notice, PackageReady, Stage
 from vibe.kinds import Kind, kind
 from vibe.narration import Emit
@@ -55,6 +56,16 @@ def pins(gallery: Path, kind: Kind, examination: Examination) -> dict[str, Any]:
     if examination.lock is not None:
         found["lock"] = examination.lock.key
     return found
+
+
+def keep_libraries(archive: Archive, app_id: str, kind: Kind, files: Mapping[str, str]) -> None:
+    """Keeps the libraries that a revision's pages worked with for all its reruns; those that an
+    earlier revision brought stay as they are."""
+    if not kind.vendor:
+        return
+    pages = {path: text.encode() for path, text in files.items()}
+    with contextlib.suppress(UserError):  # without them a rerun uses those of its time
+        archive.keep_vendored(app_id, vendored.needed(pages, archive.vendored(app_id)))
 
 
 async def ready(

@@ -37,9 +37,10 @@ async def recheck(engine: Engine, archive: Archive, app: App, limits: Limits) ->
     try:
         ground = await pinning.ready(engine, archive.root, app, content, told.append)
         content.pop(lock.FILE, None)
+        texts = {path: text.decode("utf-8", "replace") for path, text in content.items()}
         examination = await examine(
             kind,
-            {path: text.decode("utf-8", "replace") for path, text in content.items()},
+            texts,
             plan,
             engine=engine,
             app_id=app.id,
@@ -49,6 +50,7 @@ async def recheck(engine: Engine, archive: Archive, app: App, limits: Limits) ->
             emit=told.append,
             supplied=Supplied(ground.lock),
             image_id=ground.image_id,
+            kept=await asyncio.to_thread(archive.vendored, app.id),
         )
         if examination.running is not None:
             await examination.running.stop()
@@ -57,6 +59,8 @@ async def recheck(engine: Engine, archive: Archive, app: App, limits: Limits) ->
             await eyes.close()
     verdict = judge(kind, plan, examination, engine)
     seen = now() if works(verdict) else app.seen
+    if works(verdict):  # an app of an earlier Vibe has none of its own yet
+        await asyncio.to_thread(pinning.keep_libraries, archive, app.id, kind, texts)
     told.append(Acted(action="checked", detail=f"{verdict.state}: {verdict.sentence}"))
     app = replace(await asyncio.to_thread(archive.load, app.id), verdict=verdict, seen=seen)
     await asyncio.to_thread(archive.append, app.id, told, sync=True)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from vibe import libraries
+from vibe import vendored
 from vibe.errors import BoxLost
 from vibe.events import BoxStarted, Event, Fixed, Output, Stage
 from vibe.kinds import Kind
@@ -97,12 +97,13 @@ async def open_box(
     lifetime_s: float = LIFETIME_S,
     packages: str = "",
     image_id: str = "",
+    kept: Mapping[str, bytes] = vendored.NONE,
 ) -> Box:
     """A started box, of the kind's image, with the app's files in /work, the libraries that its
-    pages load in /work/vendor, and what the user attached in /work/data, which can't be written.
-    """
+    pages load (first those `kept` for it) in /work/vendor, and what the user
+    attached in /work/data, which can't be written."""
     if kind is not None and kind.vendor:
-        files = {**await asyncio.to_thread(libraries.needed, files), **files}
+        files = {**await asyncio.to_thread(vendored.needed, files, kept), **files}
     box = await engine.start(
         BoxSpec(
             image=kind.image if kind else "python",

@@ -13,7 +13,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from vibe import libraries
+from vibe import vendored
 from vibe.archive import Archive
 from vibe.errors import UserError
 from vibe.export import check_free, written
@@ -44,7 +44,7 @@ def single_file(archive: Archive, app_id: str) -> tuple[str, bytes]:
     kind = kind_named(app.kind)
     files = archive.files(app_id, app.revisions[-1].commit if app.revisions else None)
     if kind.vendor:
-        files = {**libraries.needed(files), **files}
+        files = {**vendored.needed(files, archive.vendored(app_id)), **files}
     data = {f"data/{name}": content for name, content in archive.data(app_id).items()}
     if kind.entry not in files or kind.name not in (*PAGES, *SCRIPTS):
         raise UserError(

@@ -395,6 +395,7 @@ class Studio:
             kind=kind_named(app.kind),
             packages=ground.packages,
             image_id=ground.image_id,
+            kept=await asyncio.to_thread(self.archive.vendored, app.id),
         )
 
     async def check(self, app_id: str) -> App:

@@ -52,6 +52,8 @@ class Whole:
     """WebP, or nothing."""
     pictures: Mapping[str, bytes] = field(default_factory=dict)
     """WebP, in pictures/ (of the checks) and thumbs/ (of the revisions)."""
+    vendored: Mapping[str, bytes] = field(default_factory=dict)
+    """The libraries of its pages, by their place beside them (`vendor/…`)."""
 
 
 def write_code(folder: Path, history: Iterable[Snapshot]) -> dict[str, str]:
@@ -127,4 +129,6 @@ def copy_of(app: App, whole: Whole) -> Whole:
         remakes=(),
     )
     snapshot = Snapshot(revision.commit, files, f"Copy of {app.id}: {idea}", tags=("r1",))
-    return Whole(copied, (snapshot,), events, whole.data, {}, whole.picture)
+    return Whole(
+        copied, (snapshot,), events, whole.data, {}, whole.picture, vendored=whole.vendored
+    )

@@ -8,7 +8,7 @@ import pytest
 from playwright.async_api import async_playwright
 
 from tests.scripted import ScriptedModel, code, plan
-from vibe import settings
+from vibe import libraries, settings
 from vibe.app import App
 from vibe.events import Fixed, RungDone
 from vibe.export import exported_files
@@ -47,7 +47,7 @@ class Scripted(Studio):
 
 
 async def test_a_page_from_a_cdn_works_in_a_box_and_as_one_file(
-    tmp_path: Path, chromium: str
+    tmp_path: Path, chromium: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chosen = settings.load({"VIBE_SETTINGS": "/none"}, gallery=tmp_path / "gallery")
     engine = await DockerEngine.open(gallery=tmp_path / "gallery")
@@ -61,6 +61,13 @@ async def test_a_page_from_a_cdn_works_in_a_box_and_as_one_file(
         fixed = [event for event in told if isinstance(event, Fixed)]
         assert [event.rule for event in fixed] == ["libraries from vendor"]
         assert "d3 7" in fixed[0].sentence
+
+        # Years later the machine has other libraries, or none: the app goes on with its own.
+        monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "another"))
+        assert libraries.there() == ()
+        again = await studio.check(app.id)
+        assert again.verdict is not None
+        assert again.verdict.state == "works", again.verdict.sentence
         _, page = single_file(studio.archive, app.id)
         files = exported_files(studio.archive, app.id)
     assert {"vendor/d3/d3.min.js", "vendor/d3/LICENSE", "vendor/manifest.json"} <= set(files)

@@ -36,6 +36,7 @@ from vibe.ui.story import Story
 from vibe.ui.words import age
 
 PICTURE = b"RIFF\0\0\0\0WEBPVP8 "
+LIBRARY = {"vendor/d3/d3.min.js": b"d3", "vendor/manifest.json": b'[{"name": "d3"}]'}
 PLAN = {"title": "Tip", "kind": "web", "summary": "s", "packages": [], "checks": []}
 
 
@@ -75,6 +76,7 @@ def made(archive: Archive) -> App:
     archive.save_results(app.id, {"out.txt": b"42"})
     archive.save_thumb(app.id, PICTURE, revision=2)
     archive.save_pictures(app.id, 2, 1, [PICTURE])
+    archive.keep_vendored(app.id, LIBRARY)
     app = replace(app, status="ready", verdict=verdict, revisions=tuple(revisions), plan=PLAN,
                   spent=Spent(2, 10, 20, 1.5, 0.01), pins={"image": "sha256:" + "0" * 64,
                   "vibe": "0.1", "packages": {"numpy": "2.0"}}, keep=True)  # fmt: skip
@@ -136,6 +138,8 @@ def test_a_bundle_brings_everything_to_another_gallery(archive, other, tmp_path)
     assert theirs.events[:-1] == mine.events
     assert (theirs.data, theirs.results, theirs.picture) == (mine.data, mine.results, PICTURE)
     assert theirs.pictures == mine.pictures
+    assert theirs.vendored == mine.vendored
+    assert theirs.vendored["vendor/d3/d3.min.js"] == b"d3"
     assert len(mine.pictures) == 2
     assert other.files(app.id, "r1") == {"index.html": b"<p>1"}
     again = import_bundle(other, path)

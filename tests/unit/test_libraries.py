@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from vibe import libraries
-from vibe.libraries import Library, fetch, files_of, needed, registry_of
+from vibe.libraries import Library, fetch, files_of, registry_of
+from vibe.vendored import MANIFEST, joined, listed, needed
 
 FILES = {
     "package/dist/toy.min.js": b"window.toy = 1;",
@@ -128,3 +129,25 @@ def test_a_page_gets_what_it_loads_and_keeps_files_of_its_own() -> None:
     assert sorted(found) == ["vendor/d3/d3.min.js", "vendor/manifest.json"]
     assert b'"version": "7' in found["vendor/manifest.json"]
     assert needed({"main.py": page}) == {}
+
+
+def test_an_app_keeps_the_version_it_worked_with_and_gets_what_it_has_not_kept() -> None:
+    page = b'<script src="vendor/d3/d3.min.js"></script><script src="vendor/marked/marked.umd.js">'
+    old = b'[{"name": "d3", "version": "7.1.0"}, {"name": "p5", "version": "1.0.0"}]'
+    kept = {"vendor/d3/d3.min.js": b"old", "vendor/p5/p5.min.js": b"unused", MANIFEST: old}
+    found = needed({"index.html": page}, kept)
+    assert found["vendor/d3/d3.min.js"] == b"old"
+    assert "vendor/d3/LICENSE" not in found, "nothing of another version is mixed in"
+    assert "vendor/p5/p5.min.js" not in found
+    assert {entry["name"]: entry["version"] for entry in listed(found)} == {
+        "d3": "7.1.0",
+        "marked": next(e.version for e in libraries.there() if e.name == "marked"),
+    }
+    both = joined(kept, found)
+    assert {entry["name"] for entry in listed(both)} == {"d3", "p5", "marked"}
+    assert both["vendor/p5/p5.min.js"] == b"unused"
+
+
+@pytest.mark.parametrize("manifest", [b"", b"{", b'[1, {}, {"name": 1}]', b"[" * 9999, b"\xff"])
+def test_a_manifest_of_a_stranger_is_read_as_far_as_it_can_be(manifest: bytes) -> None:
+    assert listed({MANIFEST: manifest}) == []
