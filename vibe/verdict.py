@@ -59,6 +59,9 @@ def _judged(
         held = "its check holds" if len(checks) == 1 else f"all {len(checks)} checks hold"
         sentence = f"It runs, and {held}{rest}."
         return Verdict("works", sentence, verified, doubts, isolation)
+    if any(rung.name == ADVICE and not rung.passed for rung in examination.rungs):
+        sentence = "It runs, but none of what it promised was seen to hold."
+        return Verdict("partly", sentence, verified, doubts, isolation)
     if kind.serves and examination.looked:
         sentence = "A browser shows it without errors; nothing else was promised or tried."
         return Verdict("works", sentence, verified, doubts, isolation)
