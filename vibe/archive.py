@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from secrets import token_hex
 
-from vibe import journal, pictures, similar, stored, vendored
+from vibe import journal, pictures, similar, stored, vendored, wheels
 from vibe.app import App
 from vibe.durable import PART, part_of, sync_folder, write_files, write_whole, writing
 from vibe.errors import ModelFault, NoSuchApp, UserError
@@ -122,6 +122,7 @@ class Archive:
             self.thumb(app_id),
             pictures.all_of(folder),
             vendored.read(folder),
+            wheels.read(folder),
         )
 
     def adopt(self, whole: Whole) -> App:
@@ -145,6 +146,8 @@ class Archive:
                     write_whole(part / "thumb.webp", whole.picture)
                 if whole.vendored:
                     vendored.write(part, whole.vendored)
+                if whole.wheels:
+                    wheels.write(part, whole.wheels)
                 events = self._redactor.redacted(app.id, whole.events)
                 journal.append(part / "events.jsonl", events, sync=True)
                 write_whole(part / "app.yaml", self._yaml(whole.app))

@@ -7,14 +7,14 @@ import json
 import re
 import types
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from vibe import __version__, vendored
+from vibe import __version__, vendored, wheels
 from vibe.app import App
 from vibe.archive import Archive
 from vibe.durable import write_whole, writing
@@ -37,9 +37,10 @@ from vibe.pictures import is_name
 from vibe.plan import plan_from_data, plan_to_data
 from vibe.record import BrokenRecord, from_data, to_data
 from vibe.repository import MAX_TREE
+from vibe.sandbox import lock
 from vibe.stored import MAX_BYTES
 from vibe.transcript import transcript_html
-from vibe.unpacking import MANIFEST, Unpacked, parsed, refused
+from vibe.unpacking import MANIFEST, MAX_TOTAL, Unpacked, parsed, refused
 from vibe.whole import Snapshot, Whole
 
 FORMAT = 1
@@ -67,8 +68,11 @@ _HINTS = {name: typing.get_type_hints(cls) for name, cls in TYPES.items()}
 # Exporting
 
 
-def bundled(archive: Archive, app_id: str, *, data: bool = True) -> bytes:
-    """The bundle's bytes; without `data`, what was attached and what the app wrote stay out."""
+def bundled(
+    archive: Archive, app_id: str, *, data: bool = True, packages: Mapping[str, bytes] | None = None
+) -> bytes:
+    """The bundle's bytes; without `data`, what was attached and what the app wrote stay out.
+    `packages` are wheels by file name. Raises UserError for more than an import would take."""
     whole = archive.whole(app_id)
     newest = _newest(whole)
     sums = {content: _sum(content) for shot in whole.history for content in shot.files.values()}
@@ -95,11 +99,17 @@ def bundled(archive: Archive, app_id: str, *, data: bool = True) -> bytes:
     }
     files |= whole.pictures
     files |= whole.vendored
+    files |= {f"{wheels.FOLDER}/{name}": content for name, content in (packages or {}).items()}
     if whole.picture:
         files["thumb.webp"] = whole.picture
     if data:
         files |= {f"data/{name}": content for name, content in whole.data.items()}
         files |= {f"results/{name}": content for name, content in _fitting(whole.results)}
+    if (size := sum(map(len, files.values()))) > MAX_TOTAL:
+        raise UserError(
+            f"The bundle would have {size >> 20:,} MB, and {MAX_TOTAL >> 20} MB are the most.",
+            "Leave out its packages, or attached files and results.",
+        )
     manifest = {
         "format": FORMAT,
         "vibe": __version__,
@@ -114,11 +124,25 @@ def bundled(archive: Archive, app_id: str, *, data: bool = True) -> bytes:
     return zipped({MANIFEST: _json(manifest)} | files)
 
 
-def export_bundle(archive: Archive, app_id: str, path: Path, *, data: bool = True) -> Path:
+def locked(archive: Archive, app: App) -> lock.Lock | None:
+    """The packages of the app's newest revision; None when the box's own are enough."""
+    files = archive.files(app.id, app.revisions[-1].commit) if app.revisions else {}
+    text = files.get(lock.FILE)
+    return lock.read(text.decode("utf-8", "replace")) if text else None
+
+
+def export_bundle(
+    archive: Archive,
+    app_id: str,
+    path: Path,
+    *,
+    data: bool = True,
+    packages: Mapping[str, bytes] | None = None,
+) -> Path:
     """Writes the bundle, whole or not at all; returns `path`. Raises UserError when it exists."""
     if path.exists() or path.is_symlink():
         raise UserError(f"{path} exists already.", "Choose another name.")
-    content = bundled(archive, app_id, data=data)
+    content = bundled(archive, app_id, data=data, packages=packages)
     with writing(str(path), move=ELSEWHERE):
         write_whole(path, content)
     return path
@@ -145,12 +169,12 @@ def import_bundle(archive: Archive, path: Path) -> App:
             raise refused("a revision's code is not in it")
         data = {name: bundle.read(f"data/{name}") for name in bundle.names("data/")}
         results = {name: bundle.read(f"results/{name}") for name in bundle.names("results/")}
-        libraries = _libraries(bundle)
+        libraries, packages = _libraries(bundle), _packages(bundle, history)
     said = Acted("imported", f"from a bundle made by Vibe {bundle.manifest.get('vibe', '')!s:.20}")
     picture = pictures.pop("thumb.webp", b"")
     events = (*events, said)
     return archive.adopt(
-        Whole(app, history, events, data, results, picture, pictures, vendored=libraries)
+        Whole(app, history, events, data, results, picture, pictures, libraries, packages)
     )
 
 
@@ -274,6 +298,18 @@ def _libraries(bundle: Unpacked) -> dict[str, bytes]:
     files = {name: bundle.read(name) for name in names}
     try:
         return vendored.sound(files)
+    except UserError as error:
+        raise refused(error.message.rstrip(".")) from error
+
+
+def _packages(bundle: Unpacked, history: Sequence[Snapshot]) -> dict[str, bytes]:
+    """The wheels of the app's packages: only those whose hashes are in a lock of its own. They are
+    unpacked by the box that fetches, without network, and run nowhere but in the app's boxes."""
+    folder = f"{wheels.FOLDER}/"
+    files = {name: bundle.read(folder + name) for name in bundle.names(folder)}
+    locks = {shot.files[lock.FILE] for shot in history if lock.FILE in shot.files}
+    try:
+        return wheels.sound(files, locks) if files else {}
     except UserError as error:
         raise refused(error.message.rstrip(".")) from error
 

@@ -134,6 +134,8 @@ def parser() -> argparse.ArgumentParser:
                        help="one file that another Vibe imports, by default ID.vibe")  # fmt: skip
     export.add_argument("--without-data", action="store_true",
                         help="leave what was attached and written out of a bundle")  # fmt: skip
+    export.add_argument("--with-packages", action="store_true",
+                        help="put its packages into a bundle, to run without network")  # fmt: skip
     import_ = add("import", "Add the app of a bundle to the gallery.", gallery.import_)
     import_.add_argument("file", metavar="FILE", type=Path)
     add("duplicate", "Make a new app from the newest revision.", gallery.duplicate, app=True)

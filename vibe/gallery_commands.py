@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import dataclasses
 import json
 import shutil
@@ -99,7 +100,9 @@ def export(settings: Settings, arguments: argparse.Namespace) -> int:
         from vibe.bundle import ENDING, export_bundle
 
         path = arguments.bundle if arguments.bundle.name else Path(app.id + ENDING)
-        print(export_bundle(archive, app.id, path, data=not arguments.without_data))
+        packages = _packages(settings, archive, app) if arguments.with_packages else {}
+        data = not arguments.without_data
+        print(export_bundle(archive, app.id, path, data=data, packages=packages))
     elif arguments.zip is not None:
         print(exporting.export_zip(archive, app.id, arguments.zip, choices))
     elif arguments.file is not None:
@@ -109,6 +112,20 @@ def export(settings: Settings, arguments: argparse.Namespace) -> int:
     else:
         print(exporting.export_git(archive, app.id, arguments.git, choices))
     return 0
+
+
+def _packages(settings: Settings, archive: Archive, app: App) -> dict[str, bytes]:
+    """The wheels of the app's packages, by the engine that there is."""
+    from vibe.opening import open_studio
+
+    async def fetched() -> dict[str, bytes]:
+        async with open_studio(settings) as studio:
+            return await studio.wheels(app.id)
+
+    found = asyncio.run(fetched())
+    size = sum(map(len, found.values())) / 1e6
+    say(f"With {len(found)} packages, {size:,.1f} MB." if found else "It needs no packages.")
+    return found
 
 
 def _push(

@@ -12,7 +12,7 @@ from typing import Any
 
 import docker
 
-from vibe import __version__, vendored
+from vibe import __version__, vendored, wheels
 from vibe.app import App
 from vibe.archive import Archive
 from vibe.checks import Examination
@@ -85,7 +85,8 @@ async def ready(
     def told(name: str, version: str, done: int, of: int) -> None:
         emit(PackageReady(name=name, version=version, done=done, of=of))
 
-    wanted = await engine.packages.install(wanted, told)
+    came = wheels.of(gallery / app.id)
+    wanted = await engine.packages.install(wanted, told, came)
     return Ground(wanted.key, image_id, wanted)
 
 

@@ -12,7 +12,17 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Literal, Self
 
-from vibe import by_hand, diagnosis, expiry, pinning, rechecking, settings_file, versions
+from vibe import (
+    bundle,
+    by_hand,
+    diagnosis,
+    expiry,
+    pinning,
+    rechecking,
+    settings_file,
+    versions,
+    wheels,
+)
 from vibe.app import App, Way
 from vibe.archive import Archive
 from vibe.boxes import RunningBox, remove_box
@@ -407,6 +417,21 @@ class Studio:
                 return await rechecking.recheck(
                     self._engine(), self.archive, app, self.settings.limits
                 )
+
+    async def wheels(self, app_id: str) -> dict[str, bytes]:
+        """The app's packages as files for a bundle, by name; none when the box's own are enough.
+        Raises NoPackages when they can't be had."""
+        app = await asyncio.to_thread(self.archive.load, app_id)
+        wanted = await asyncio.to_thread(bundle.locked, self.archive, app)
+        if wanted is None:
+            return {}
+        came = await asyncio.to_thread(wheels.read, self.archive.root / app_id)
+        if wheels.complete(came, wanted):
+            return came
+        packages = self._engine().packages
+        if packages is None:
+            raise EngineFault("This engine can't fetch packages.", "Use Docker for it.")
+        return await packages.wheels(wanted)
 
     @asynccontextmanager
     async def _place(

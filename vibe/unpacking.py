@@ -18,7 +18,7 @@ MANIFEST = "manifest.json"
 NAMES = (
     MANIFEST, "app.json", "events.jsonl", "history.json", "thumb.webp", "transcript.html",
 )  # fmt: skip
-FOLDERS = ("code/", "history/", "data/", "results/", "pictures/", "thumbs/", "vendor/")
+FOLDERS = ("code/", "history/", "data/", "results/", "pictures/", "thumbs/", "vendor/", "wheels/")
 MAX_ZIP = 256 << 20
 """Bytes of the file itself."""
 MAX_TOTAL = 256 << 20

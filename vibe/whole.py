@@ -54,6 +54,8 @@ class Whole:
     """WebP, in pictures/ (of the checks) and thumbs/ (of the revisions)."""
     vendored: Mapping[str, bytes] = field(default_factory=dict)
     """The libraries of its pages, by their place beside them (`vendor/…`)."""
+    wheels: Mapping[str, bytes] = field(default_factory=dict)
+    """Its packages by file name, when it came with them."""
 
 
 def write_code(folder: Path, history: Iterable[Snapshot]) -> dict[str, str]:
@@ -130,5 +132,12 @@ def copy_of(app: App, whole: Whole) -> Whole:
     )
     snapshot = Snapshot(revision.commit, files, f"Copy of {app.id}: {idea}", tags=("r1",))
     return Whole(
-        copied, (snapshot,), events, whole.data, {}, whole.picture, vendored=whole.vendored
+        copied,
+        (snapshot,),
+        events,
+        whole.data,
+        {},
+        whole.picture,
+        vendored=whole.vendored,
+        wheels=whole.wheels,
     )

@@ -2,22 +2,32 @@
 
 resolve: prints {"code", "said", "pylock", "python", "machine"}. install: prints {"got": [name,
 version]} for each package that is there, then {"code", "said", "stopped", "bytes", "modules"}.
+locate: prints {"code", "said", "places"}, a wheel for each name with its sha256. download: puts one
+of them into wheel/, in parts whose names are in order, and prints {"code", "said", "stopped"}.
 """
 
 import contextlib
+import http.client
 import json
 import os
 import platform
 import re
+import shutil
 import subprocess
 import sys
 import threading
 import time
+import tomllib
+import urllib.request
+from base64 import b64encode
 from pathlib import Path
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 task = json.loads(sys.stdin.read())
 CACHE, TARGET = Path("/cache"), Path("/packages")
 COMMON = ["--only-binary", ":all:", "--python", sys.executable, "--no-progress", "--color", "never"]
+if task.get("apart"):
+    CACHE = TARGET / ".cache"
 os.environ |= {
     **task["variables"],
     "UV_CACHE_DIR": str(CACHE),
@@ -69,7 +79,8 @@ def install():
     while uv.poll() is None:
         time.sleep(0.15)
         report(before, seen)
-        if weight(TARGET) + sum(weight(place) for place in set(unpacked()) - before) > task["most"]:
+        others = () if task.get("apart") else set(unpacked()) - before
+        if weight(TARGET) + sum(map(weight, others)) > task["most"]:
             stopped = "size"
         elif free() < task["reserve"]:
             stopped = "disk"
@@ -77,10 +88,81 @@ def install():
             uv.kill()
     reader.join(5)
     report(before, seen)
+    if task.get("apart"):
+        shutil.rmtree(CACHE, ignore_errors=True)
     names = {re.split(r"\.", path.name)[0] for path in TARGET.iterdir() if is_module(path)}
     code = 1 if stopped else uv.returncode
     tell(code=code, said="".join(said)[-8000:], stopped=stopped, bytes=weight(TARGET),
          modules=sorted(name for name in names if name.isidentifier()))  # fmt: skip
+
+
+def locate():
+    Path("names.in").write_text("".join(f"{name}\n" for name in task["names"]))
+    compile = "uv pip compile names.in --no-deps --format pylock.toml -o pylock.toml --no-header"
+    done = subprocess.run(  # noqa: S603 - uv, and no shell
+        [*compile.split(), *COMMON], capture_output=True, text=True, errors="replace"
+    )
+    places = []
+    if not done.returncode:
+        for package in tomllib.loads(Path("pylock.toml").read_text()).get("packages", []):
+            for wheel in package.get("wheels", []):
+                where = wheel.get("url") or wheel["path"]
+                file = wheel.get("name") or unquote(urlsplit(where).path).rpartition("/")[2]
+                places.append({"file": file, "where": where, "sha256": wheel["hashes"]["sha256"]})
+    tell(code=done.returncode, said=done.stderr[-8000:], places=places)
+
+
+def download():
+    where, folder = task["place"]["where"], Path("wheel")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    said, stopped = "", ""
+    try:
+        address = urlsplit(where)
+        if address.scheme in ("http", "https"):
+            bare = address._replace(netloc=address.netloc.rpartition("@")[2])
+            request = urllib.request.Request(urlunsplit(bare))  # noqa: S310
+            if known := password(address):
+                # not carried on when another host is named instead
+                request.add_unredirected_header("Authorization", "Basic " + known)
+            opened = urllib.request.urlopen(request, timeout=60)  # noqa: S310
+        else:
+            opened = Path(unquote(address.path)).open("rb")  # noqa: SIM115 - closed below
+        with opened as source:
+            size = 0
+            while data := source.read(task["part"]):
+                size += len(data)
+                if size > task["most"]:
+                    stopped = "size"
+                    break
+                (folder / f"{size:012}").write_bytes(data)
+    except (OSError, http.client.HTTPException) as error:
+        said = f"failed to download: {error}"
+    tell(code=1 if said or stopped else 0, said=said, stopped=stopped)
+
+
+def password(address):
+    """What opens an address, as basic authentication has it: its own, or that of its index."""
+    named = [
+        *task["variables"].get("UV_INDEX", "").split(),
+        task["variables"].get("UV_FIND_LINKS", ""),
+    ]
+    for place in (address, *map(index, (task["variables"].get("UV_DEFAULT_INDEX", ""), *named))):
+        user, at, host = place.netloc.rpartition("@")
+        if at and host == address.netloc.rpartition("@")[2]:
+            return b64encode(unquote(user).encode()).decode()
+    return ""
+
+
+def index(said):
+    """An index's address: it may have a name before it, and its password in variables."""
+    name, equals, address = said.partition("=")
+    if not equals or "/" in name:
+        return urlsplit(said)
+    place, start = urlsplit(address), f"UV_INDEX_{re.sub(r'[^A-Z0-9]', '_', name.upper())}_"
+    user = task["variables"].get(start + "USERNAME", "")
+    secret = task["variables"].get(start + "PASSWORD", "")
+    return place._replace(netloc=f"{user}:{secret}@{place.netloc}") if user or secret else place
 
 
 def unpacked():
@@ -128,7 +210,4 @@ def tell(**said):
     print(json.dumps(said), flush=True)
 
 
-if task["task"] == "resolve":
-    resolve()
-else:
-    install()
+{"resolve": resolve, "install": install, "locate": locate, "download": download}[task["task"]]()

@@ -19,8 +19,9 @@ import pytest
 
 from tests.scripted import ScriptedModel, code
 from vibe.app import App
+from vibe.archive import Archive
 from vibe.bundle import export_bundle, import_bundle
-from vibe.errors import NoPackages
+from vibe.errors import EngineFault, NoPackages
 from vibe.events import Asked, Event, Notice, PackageReady
 from vibe.model import Model
 from vibe.sandbox import images, volumes
@@ -442,6 +443,49 @@ async def test_an_unknown_package_is_asked_about_installed_archived_and_there_ag
     assert (await other.run_script(came.id, [])).stdout == b"hat 1.0\n"
     assert "numpy 1.0 →" in [e.text for e in archive.events(came.id) if isinstance(e, Notice)][-1]
     assert (await other.check(came.id)).seen is not None
+
+
+async def test_a_bundle_with_its_packages_runs_where_no_index_is(
+    tmp_path: Path, engine: DockerEngine, index: Index
+) -> None:
+    settings = Settings(gallery=tmp_path, limits=Limits(attempts=1))
+    settings = replace(settings, packages=PackageRules(allowed=("vibe-test-hat",)))
+    studio = Scripted(settings, engine)
+    app = await studio.create("a hat", autonomy="fix")
+    async for event in studio.follow(app.id):
+        if isinstance(event, Asked):
+            await studio.answer(app.id, False)
+    found = await studio.wheels(app.id)
+    assert set(found) == {
+        "vibe_test_brim-2.1-py3-none-any.whl",
+        "vibe_test_hat-1.0-py3-none-any.whl",
+    }
+    bundle = export_bundle(studio.archive, app.id, tmp_path / "hat.vibe", packages=found)
+    await volumes.remove(engine._client, read_lock(studio.archive, app.id).key)
+
+    # Another machine: it has no index, so nothing of uv's cache counts either.
+    nowhere = PackageSource(PackageRules(), {"PIP_NO_INDEX": "1"}, tmp_path / "another")
+    away = await DockerEngine.open(gallery=tmp_path / "away", source=nowhere)
+    other = Scripted(replace(settings, gallery=tmp_path / "away"), away)
+    try:
+        came = import_bundle(other.archive, bundle)
+        assert (await other.run_script(came.id, [])).stdout == b"hat 1.0\n"
+        # They are there for the next bundle too.
+        assert await other.wheels(came.id) == found
+        # Only the wheel with the locked hash counts, whatever lies in the folder by then.
+        key = read_lock(other.archive, came.id).key
+        await volumes.remove(away._client, key)
+        kept = tmp_path / "away" / came.id / "wheels" / "vibe_test_hat-1.0-py3-none-any.whl"
+        shutil.copy(wheel(tmp_path, "vibe-test-hat", "1.0", size=10), kept)
+        with pytest.raises(EngineFault):
+            await other.run_script(came.id, [])
+        assert await volumes.find(away._client, key) is None
+    finally:
+        await away.close()
+
+
+def read_lock(archive: Archive, app_id: str) -> Lock:
+    return read(archive.files(app_id)[FILE].decode())
 
 
 async def test_with_free_an_unknown_package_is_refused_and_the_app_says_so(

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from tests.ui.conftest import made, texts
+from vibe.bundle import export_bundle, import_bundle
+from vibe.sandbox.lock import Lock, Pin
 from vibe.ui.bridge import Bridge
 
 
@@ -74,3 +78,26 @@ def test_a_server_app_is_offered_as_a_repository_only(vibe: Bridge) -> None:
     page = opened(made(vibe, kind="flask").id)
     assert "Zip" in downloads(page)
     assert "One file" not in downloads(page)
+
+
+def test_packages_go_with_a_bundle_when_the_person_says_so(vibe: Bridge, tmp_path: Path) -> None:
+    wheel = b"PK hat"
+    pin = Pin("hat", "1.0", (hashlib.sha256(wheel).hexdigest(),))
+    text = Lock("3.11", "x86_64", ("hat",), (pin,)).text.encode()
+    archive, app = vibe.archive, made(vibe)
+    assert "bundle_packages" not in {toggle.key for toggle in opened(app.id).toggle}
+    commit = archive.commit(app.id, {"main.py": b"import hat\n", "requirements.lock": text}, "a")
+    archive.save(replace(app, revisions=(replace(app.revisions[-1], commit=commit),)))
+
+    page = opened(app.id)
+    page.toggle(key="bundle_packages").set_value(True).run()
+    assert "docker" in texts(page), "nobody can fetch them without an engine"
+
+    # One that came with its packages has them to give.
+    packed = {"hat-1.0-py3-none-any.whl": wheel}
+    bundle = export_bundle(archive, app.id, tmp_path / "hat.vibe", packages=packed)
+    came = import_bundle(archive, bundle)
+    page = opened(came.id)
+    page.toggle(key="bundle_packages").set_value(True).run()
+    assert "1 package, 0.0 MB" in texts(page)
+    assert "docker" not in texts(page)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from vibe import unpacking
 from vibe.app import App, Revision, Spent, Verdict
 from vibe.archive import Archive
-from vibe.bundle import IMPORTED, bundled, export_bundle, import_bundle
+from vibe.bundle import IMPORTED, bundled, export_bundle, import_bundle, locked
 from vibe.errors import UserError
 from vibe.events import (
     AttemptEnded,
@@ -31,6 +31,7 @@ from vibe.events import (
     now,
 )
 from vibe.record import to_data
+from vibe.sandbox.lock import Lock, Pin
 from vibe.transcript import transcript_html
 from vibe.ui.story import Story
 from vibe.ui.words import age
@@ -147,6 +148,50 @@ def test_a_bundle_brings_everything_to_another_gallery(archive, other, tmp_path)
     assert len(other.list()) == 2
     without = files_of(bundled(archive, app.id, data=False))
     assert not [name for name in without if name.startswith(("data/", "results/"))]
+
+
+def with_lock(archive: Archive, wheel: bytes) -> App:
+    """An app whose newest revision has a lock with that wheel in it."""
+    app = made(archive)
+    pin = Pin("hat", "1.0", (hashlib.sha256(wheel).hexdigest(),))
+    text = Lock("3.11", "x86_64", ("hat",), (pin,)).text.encode()
+    commit = archive.commit(app.id, {"index.html": b"<p>3", "requirements.lock": text}, "a hat")
+    newest = replace(app.revisions[-1], commit=commit)
+    app = replace(app, revisions=(*app.revisions[:-1], newest))
+    archive.save(app)
+    return app
+
+
+WHEEL = "hat-1.0-py3-none-any.whl"
+
+
+def test_packages_come_along_when_the_lock_names_them_by_hash(archive, other, tmp_path):
+    app = with_lock(archive, b"PK hat")
+    assert locked(archive, app).versions == {"hat": "1.0"}
+    path = tmp_path / "hat.vibe"
+    came = import_bundle(other, export_bundle(archive, app.id, path, packages={WHEEL: b"PK hat"}))
+    kept = other.root / came.id / "wheels"
+    assert [file.name for file in kept.iterdir()] == [WHEEL]
+    assert stat.S_IMODE((kept / WHEEL).stat().st_mode) == 0o644, "the box that installs reads it"
+    assert other.whole(other.duplicate(came.id).id).wheels == {WHEEL: b"PK hat"}
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [(WHEEL, b"PK another"), ("hat-1.0.tar.gz", b"PK hat"), ("deep/" + WHEEL, b"PK hat"),
+     ("-x.whl", b"PK hat")],
+)  # fmt: skip
+def test_a_package_that_no_lock_names_is_refused(archive, other, tmp_path, name, content):
+    app = with_lock(archive, b"PK hat")
+    forged = files_of(bundled(archive, app.id)) | {f"wheels/{name}": content}
+    refused(other, packed(tmp_path / "a.vibe", signed(forged)), "no package that its lock names")
+
+
+def test_a_bundle_that_nobody_could_import_is_not_made(archive, monkeypatch):
+    app = with_lock(archive, b"PK hat")
+    monkeypatch.setattr("vibe.bundle.MAX_TOTAL", 50_000)
+    with pytest.raises(UserError, match="are the most"):
+        bundled(archive, app.id, packages={WHEEL: bytes(60_000)})
 
 
 def test_a_bundle_can_be_read_without_vibe(archive):

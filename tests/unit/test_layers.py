@@ -28,7 +28,7 @@ LAYERS = {
         budget model_trial keeping narration prompts supply samples sharing""",
     "edge": """model endpoints choice completion refusal starters parameters sandbox archive
         durable finding settings_file index journal pictures record repository stored
-        titles expiry whole similar libraries vendored""",
+        titles expiry whole similar libraries vendored wheels""",
     "data": "events settings redaction errors app kinds modules paths webp",
 }
 """From top to bottom, as in the design; a package stands for all that is in it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal, Protocol
 
 from vibe.sandbox.lock import Lock
@@ -143,9 +144,12 @@ class Packages(Protocol):
         """The exact packages that the names need beside the image's own; nothing is installed.
         Raises NoPackages."""
 
-    async def install(self, lock: Lock, told: Progress) -> Lock:
+    async def install(self, lock: Lock, told: Progress, wheels: Path | None = None) -> Lock:
         """Returns once boxes can have `BoxSpec(packages=lock.key)`; the lock with its modules.
-        Raises NoPackages."""
+        What a folder of `wheels` has is taken from there. Raises NoPackages."""
+
+    async def wheels(self, lock: Lock) -> dict[str, bytes]:
+        """The lock's wheels by file name, with the hashes that it has. Raises NoPackages."""
 
 
 class Engine(Protocol):

@@ -82,6 +82,13 @@ def index_environment(environ: Mapping[str, str]) -> IndexEnvironment:
     )
 
 
+def from_folder(wheels: Path) -> IndexEnvironment:
+    """A folder of wheels that Vibe itself keeps, and nothing else: no index and no network."""
+    variables = {"UV_NO_INDEX": "1", "UV_FIND_LINKS": WHEELS}
+    folder = str(wheels.resolve())
+    return IndexEnvironment(variables, b"", folder, own=True, network="none")
+
+
 def _on_loopback(address: str) -> bool:
     host = urlsplit(address.partition("=")[2] or address).hostname or ""
     return host == "localhost" or host.startswith("127.") or host == "::1"

@@ -9,25 +9,26 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import platformdirs
 
 from vibe.durable import write_whole
 from vibe.errors import EngineFault, NoPackages, UserError
-from vibe.sandbox import images, lock
+from vibe.sandbox import downloading, images, lock
 from vibe.sandbox.docker_client import Busy
 from vibe.sandbox.engine import Box, Progress
-from vibe.sandbox.index_environment import BUNDLE, IndexEnvironment, index_environment
+from vibe.sandbox.fetching import Fetcher, told_by
+from vibe.sandbox.index_environment import IndexEnvironment, from_folder, index_environment
 from vibe.sandbox.lock import Lock
 from vibe.sandbox.package_faults import DISK, fault, is_network
 from vibe.sandbox.volumes import Sealed
-from vibe.settings import SANDBOXES, PackageRules
+from vibe.settings import PackageRules
 
 RESOLVE_S, INSTALL_S = 90.0, 600.0
 """How long uv may take; a company's index can be slow."""
@@ -39,9 +40,6 @@ REMOVAL_S = 60.0
 """How long a volume's box may take to be gone, on a machine that is busy."""
 RESERVE = 500_000_000
 """Bytes that an installation leaves free on the disk."""
-
-Fetcher = Callable[[IndexEnvironment, str, float], Awaitable[Box]]
-"""A box with network for so many seconds, with a part of the store to fill, or none."""
 
 
 class Store(Protocol):
@@ -106,17 +104,17 @@ class StoredPackages:
         await asyncio.to_thread(_remember, memory, found)
         return found
 
-    async def install(self, lock: Lock, told: Progress) -> Lock:
-        """Returns once the lock's volume is whole; the lock with its modules. What fails or is
-        cancelled leaves no volume behind. Raises NoPackages, also for a lock that the rules of
-        this machine don't allow."""
+    async def install(self, lock: Lock, told: Progress, wheels: Path | None = None) -> Lock:
+        """Returns once the lock's volume is whole; the lock with its modules. `wheels` is a folder
+        that is tried first, without network. What fails or is cancelled leaves no volume behind.
+        Raises NoPackages, also for a lock that the rules of this machine don't allow."""
         whole = await self._store.find(lock.key)
         if whole is None:
             async with self._alone(lock.key):
                 whole = await self._store.find(lock.key)
                 if whole is None:
                     self._within_rules(lock)  # it may have come with an imported app
-                    modules = await self._filled(lock, told)
+                    modules = await self._had(lock, told, wheels)
                     await self._trim()
                     return replace(lock, modules=modules)
         return replace(lock, modules=whole.modules)
@@ -142,13 +140,13 @@ class StoredPackages:
         }
         box = await self._fetcher(environment, "", RESOLVE_S + 60)
         try:
-            answer = await _told(box, environment, task, RESOLVE_S)
+            answer = await told_by(box, environment, task, RESOLVE_S)
             if answer["code"] and environment.own and "upload" in str(answer["said"]):
                 # an index of the company's own that gives no dates: its age rule is the company's
-                answer = await _told(box, environment, task | {"until": ""}, RESOLVE_S)
+                answer = await told_by(box, environment, task | {"until": ""}, RESOLVE_S)
             if answer["code"] and is_network(fault(str(answer["said"]), names)):
                 first = answer
-                answer = await _told(box, environment, task | {"offline": True}, RESOLVE_S)
+                answer = await told_by(box, environment, task | {"offline": True}, RESOLVE_S)
                 answer = first if answer["code"] else answer
         finally:
             await box.stop()
@@ -184,15 +182,31 @@ class StoredPackages:
                 blamed=found.asked,
             )
 
-    async def _filled(self, wanted: Lock, told: Progress) -> tuple[str, ...]:
-        """Makes, fills and seals the volume; returns its modules."""
+    async def wheels(self, lock: Lock) -> dict[str, bytes]:
+        """The wheels of the lock by their file names, each with a hash that is in it. Raises
+        NoPackages, also when they are too large for a bundle."""
         environment = index_environment(self._source.environ)
+        return await downloading.wheels(self._fetcher, environment, lock)
+
+    async def _had(self, wanted: Lock, told: Progress, wheels: Path | None) -> tuple[str, ...]:
+        """The modules of the lock, from a folder of wheels if that has all of it."""
+        if wheels is not None:
+            with contextlib.suppress(EngineFault):  # then from where packages come from here
+                return await self._filled(from_folder(wheels), wanted, told, apart=True)
+        return await self._filled(index_environment(self._source.environ), wanted, told)
+
+    async def _filled(
+        self, environment: IndexEnvironment, wanted: Lock, told: Progress, *, apart: bool = False
+    ) -> tuple[str, ...]:
+        """Makes, fills and seals the volume; returns its modules. `apart`: what a stranger's wheels
+        say is not remembered in the cache that all fetching shares."""
         try:
             name = await self._store.make(wanted.key)
             task = {
                 "task": "install",
                 "lock": wanted.text,
-                "most": UNPACKED * max(self.rules.bytes, wanted.bytes),
+                "most": UNPACKED * max(self.rules.bytes, wanted.bytes) * (2 if apart else 1),
+                "apart": apart,
                 "reserve": RESERVE,
             }
             box = await self._fetcher(environment, name, INSTALL_S + 60)
@@ -226,11 +240,11 @@ class StoredPackages:
                     seen.add(name)
                     told(name, versions[name], len(seen), len(versions))
 
-        answer = await _told(box, environment, task, INSTALL_S, heard)
+        answer = await told_by(box, environment, task, INSTALL_S, heard)
         if answer["code"] and not answer.get("stopped"):
             wrong = fault(str(answer["said"]), wanted.asked)
             if is_network(wrong):
-                again = await _told(box, environment, {**task, "offline": True}, INSTALL_S, heard)
+                again = await told_by(box, environment, {**task, "offline": True}, INSTALL_S, heard)
                 answer = again if not again["code"] else answer
         match answer.get("stopped"):
             case "size":
@@ -282,53 +296,6 @@ class StoredPackages:
                 except BlockingIOError:
                     await asyncio.sleep(0.1)
             yield
-
-
-async def _told(
-    box: Box,
-    environment: IndexEnvironment,
-    task: Mapping[str, Any],
-    wall_s: float,
-    heard: Callable[[Mapping[str, Any]], None] | None = None,
-) -> dict[str, Any]:
-    """What the box's last line says; each line before it goes to `heard`. Raises NoPackages."""
-    await box.put({BUNDLE: environment.bundle})
-    said = dict(task)
-    said.setdefault("offline", False)
-    said["variables"] = dict(environment.variables)
-    program = (SANDBOXES / "probes" / "fetch.py").read_text("utf-8")
-    pending = b""
-
-    def listen(stream: Literal["stdout", "stderr"], data: bytes) -> None:
-        nonlocal pending
-        if stream == "stdout" and heard is not None:
-            *lines, pending = (pending + data).split(b"\n")
-            for line in lines:
-                if found := _line(line):
-                    heard(found)
-
-    outcome = await box.run(
-        ["python", "-I", "-c", program],
-        stdin=json.dumps(said).encode(),
-        wall_s=wall_s,
-        on_output=listen,
-    )
-    if outcome.how == "timeout":
-        raise NoPackages(f"The packages took longer than {wall_s:.0f} seconds.", "Try again later.")
-    lines = outcome.stdout.strip().splitlines()
-    answer = _line(lines[-1]) if lines else None
-    if answer is None or "code" not in answer:
-        evidence = outcome.stderr.decode("utf-8", "replace")[-2000:]
-        raise fault(evidence or f"the fetching box ended with {outcome.how}", ())
-    return answer
-
-
-def _line(line: bytes) -> dict[str, Any] | None:
-    try:
-        found = json.loads(line)
-    except ValueError:
-        return None
-    return found if isinstance(found, dict) else None
 
 
 def _until(rules: PackageRules) -> str:

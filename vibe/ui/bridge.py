@@ -33,6 +33,8 @@ PROMPT_S = 30.0
 BOX_S = 120.0
 """How long something that starts or stops boxes may take."""
 MODEL_S = 30.0
+PACKAGES_S = 420.0
+"""How long fetching an app's packages for a bundle may take."""
 
 
 class Bridge:
@@ -111,6 +113,10 @@ class Bridge:
 
     def forget_trouble(self, app_id: str, key: str) -> None:
         self._wait(_called(self._studio.previews.troubles.forget, app_id, key))
+
+    def wheels(self, app_id: str) -> dict[str, bytes]:
+        """The app's packages as files for a bundle."""
+        return self._wait(self._studio.wheels(app_id), PACKAGES_S)
 
     def undo(self, app_id: str) -> App:
         return self._wait(self._studio.undo(app_id))

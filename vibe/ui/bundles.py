@@ -9,20 +9,20 @@ from pathlib import Path
 import streamlit as st
 
 from vibe.app import App
-from vibe.archive import Archive
-from vibe.bundle import ENDING, bundled, import_bundle
+from vibe.bundle import ENDING, bundled, import_bundle, locked
 from vibe.errors import VibeError
 from vibe.ui.asking import show_problem
 from vibe.ui.bridge import Bridge
 
 
-def download(archive: Archive, app: App) -> None:
-    """The app for another Vibe, with or without its files."""
+def download(bridge: Bridge, app: App) -> None:
+    """The app for another Vibe, with or without its files, and its packages if it has some."""
+    packages = _packages(bridge, app)
     with st.container(horizontal=True, vertical_alignment="center"):
         data = st.toggle("With attached files and results", value=True, key="bundle_data")
         st.download_button(
             "Bundle for another Vibe",
-            partial(bundled, archive, app.id, data=data),
+            partial(bundled, bridge.archive, app.id, data=data, packages=packages),
             file_name=f"{app.id}{ENDING}",
             mime="application/zip",
             icon=":material/package_2:",
@@ -30,6 +30,34 @@ def download(archive: Archive, app: App) -> None:
             on_click="ignore",
             help="One file with code, history and transcript; Import in the Gallery takes it.",
         )
+
+
+def _packages(bridge: Bridge, app: App) -> dict[str, bytes]:
+    """The wheels that the person wants in the bundle, fetched once."""
+    try:
+        wanted = locked(bridge.archive, app)
+    except VibeError:  # a lock that nobody can install goes nowhere
+        wanted = None
+    if wanted is None or not st.toggle(
+        "With its packages",
+        key="bundle_packages",
+        help="For a machine without network. They are fetched again, as the app was locked to.",
+    ):
+        return {}
+    kept = st.session_state.get("bundle_wheels", ("", {}))
+    if kept[0] != wanted.key:
+        try:
+            with st.spinner("Fetching its packages …"):
+                kept = (wanted.key, bridge.wheels(app.id))
+        except VibeError as error:
+            show_problem(error.message, error.fix)
+            return {}
+        st.session_state["bundle_wheels"] = kept
+    found: dict[str, bytes] = kept[1]
+    count = len(found)
+    size = sum(map(len, found.values())) / 1e6
+    st.caption(f"{count} package{'s' if count > 1 else ''}, {size:,.1f} MB")
+    return found
 
 
 @st.dialog("Import a bundle", icon=":material/upload:")

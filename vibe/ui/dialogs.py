@@ -86,7 +86,7 @@ def export(app: App) -> None:
     st.caption("An ordinary program that runs without Vibe, with its README and its tests.")
     chosen = exporting.choices()
     exporting.downloads(archive, app, chosen)
-    bundles.download(archive, app)
+    bundles.download(studio(), app)
     exporting.folder(archive, app, chosen)
     with st.expander("Push to a git server", icon=":material/upload:"):
         exporting.pushing(archive, studio().settings, app, chosen)

@@ -13,7 +13,7 @@ from vibe.archive import Archive
 from vibe.errors import VibeError
 from vibe.export import export_git, exported_files, zipped
 from vibe.settings import Settings
-from vibe.single import single_file
+from vibe.single import PAGES, SCRIPTS, single_file
 from vibe.standalone import LICENCES, Choices
 from vibe.ui.asking import show_problem
 from vibe.ui.words import clean
@@ -41,7 +41,7 @@ def downloads(archive: Archive, app: App, chosen: Choices) -> None:
     """A zip file, and for pages and scripts one file."""
     with st.container(horizontal=True):
         _download("Zip", f"{app.id}.zip", partial(_zip, archive, app.id, chosen))
-        if app.kind in ("web", "script"):
+        if app.kind in (*PAGES, *SCRIPTS):
             try:
                 name, content = single_file(archive, app.id)
             except VibeError as error:
