@@ -26,6 +26,8 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 task = json.loads(sys.stdin.read())
 CACHE, TARGET = Path("/cache"), Path("/packages")
 COMMON = ["--only-binary", ":all:", "--python", sys.executable, "--no-progress", "--color", "never"]
+if "UV_NO_INDEX" in task["variables"]:  # uv reads no such variable
+    COMMON.append("--no-index")
 if task.get("apart"):
     CACHE = TARGET / ".cache"
 os.environ |= {

@@ -5,9 +5,13 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import functools
 import hashlib
 import http.server
+import json
 import shutil
+import ssl
+import subprocess
 import threading
 import zipfile
 from collections.abc import AsyncIterator, Iterator
@@ -28,7 +32,7 @@ from vibe.sandbox import images, volumes
 from vibe.sandbox.docker import DockerEngine
 from vibe.sandbox.engine import BoxSpec
 from vibe.sandbox.lock import FILE, Lock, Pin, read
-from vibe.sandbox.packages import PackageSource
+from vibe.sandbox.packages import PackageSource, StoredPackages
 from vibe.settings import Limits, PackageRules, Settings
 from vibe.studio import Studio
 
@@ -89,6 +93,7 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Index]:
     wheel(found.folder, "vibe-test-old", "1.0", "pandas<1")
     wheel(found.folder, "vibe-test-bomb", "1.0", size=30_000_000)
     wheel(found.folder, "vibe-test-torn", "1.0", size=3000)
+    huge = wheel(found.folder, "vibe-test-huge", "1.0")
     (found.folder / "vibe_test_source-1.0.tar.gz").write_bytes(b"no wheel")
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -97,7 +102,16 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Index]:
             found.credentials.append(self.headers.get("Authorization", ""))
             name = self.path.strip("/").rpartition("/")[2]
             file = found.folder / name
-            if self.path.startswith("/simple/"):
+            if name == "vibe-test-huge":  # only JSON can say sizes
+                entry = {"filename": huge.name, "url": f"/files/{huge.name}", "core-metadata": True,
+                         "hashes": {"sha256": "0" * 64}, "size": 3_000_000_000}  # fmt: skip
+                meta = {"meta": {"api-version": "1.1"}, "name": name, "versions": ["1.0"]}
+                body = json.dumps({**meta, "files": [entry]}).encode()
+                sort = "application/vnd.pypi.simple.v1+json"
+            elif name == "vibe-test-private":
+                self.send_error(401)
+                return
+            elif self.path.startswith("/simple/"):
                 stem = name.replace("-", "_") + "-"
                 links = [
                     f"{path.name}#sha256={hashlib.sha256(path.read_bytes()).hexdigest()}"
@@ -216,6 +230,88 @@ async def test_what_can_t_be_resolved_says_why_and_whom_to_blame(
     assert "127.0.0.1" not in caught.value.evidence
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("vibe-test-huge", r"weigh 3,000 MB, and \d+ MB are the most \(vibe-test-huge 3,000 MB\)"),
+        ("vibe-test-private", "refuses access"),
+    ],
+)
+async def test_a_set_of_three_gigabytes_and_a_closed_door_are_told_before_anything_is_fetched(
+    engine: DockerEngine, index: Index, name: str, said: str
+) -> None:
+    index.asked.clear()
+    with pytest.raises(NoPackages, match=said) as caught:
+        await engine.packages.resolve([name])
+    assert "hush-9" not in caught.value.message + caught.value.evidence
+    assert not [path for path in index.asked if path.endswith(".whl")]
+
+
+async def test_an_index_with_a_certificate_that_nobody_vouches_for_is_not_believed(
+    tmp_path: Path,
+) -> None:
+    made = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
+            "-nodes", "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1",
+            "-addext", "basicConstraints=critical,CA:FALSE",
+            "-keyout", "key.pem", "-out", "certificate.pem"]  # fmt: skip
+    subprocess.run(made, cwd=tmp_path, check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "certificate.pem", tmp_path / "key.pem")
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(tmp_path))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+    thread.start()
+    environ = {"UV_INDEX_URL": f"https://127.0.0.1:{server.server_address[1]}/simple/"}
+    own = PackageSource(PackageRules(), environ, tmp_path / "cache")
+    engine = await DockerEngine.open(gallery=tmp_path, source=own)
+    try:
+        with pytest.raises(
+            NoPackages, match="certificate that this machine doesn't trust"
+        ) as error:
+            await engine.packages.resolve(["vibe-test-hat"])
+        assert "SSL_CERT_FILE" in error.value.fix
+        # With the bundle that vouches for it, it is an index like any other: without that package.
+        vouched = {**environ, "SSL_CERT_FILE": str(tmp_path / "certificate.pem")}
+        engine.packages._source = replace(own, environ=vouched)
+        with pytest.raises(NoPackages, match="no package called"):
+            await engine.packages.resolve(["vibe-test-hat"])
+    finally:
+        await engine.close()
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+class SmallDisk(volumes.VolumeStore):
+    """Volumes on a disk of one megabyte."""
+
+    async def make(self, key: str) -> str:
+        await self.remove(key)
+        name = volumes.data_name(key)
+        await self._client.call(
+            self._client.api.create_volume,
+            name,
+            driver_opts={"type": "tmpfs", "device": "tmpfs", "o": "size=1m,uid=10001"},
+            labels={volumes.LABEL: key},
+        )
+        return name
+
+
+async def test_a_disk_that_fills_up_while_they_are_installed_leaves_nothing_and_is_told(
+    tmp_path: Path, engine: DockerEngine, index: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vibe.sandbox.packages.RESERVE", 0)  # so that it is found out too late
+    lock = await engine.packages.resolve(["vibe-test-bomb"])
+    await volumes.remove(engine._client, lock.key)
+    small = StoredPackages(
+        SmallDisk(engine._client), engine._fetcher, source(index, tmp_path / "small")
+    )
+    with pytest.raises(NoPackages, match="The disk is full, so the packages were not installed"):
+        await small.install(lock, lambda *said: None)
+    assert left(lock) == []
+
+
 async def test_an_index_that_breaks_off_leaves_no_volume_and_a_second_try_succeeds(
     engine: DockerEngine, index: Index
 ) -> None:
@@ -283,11 +379,14 @@ async def test_without_the_index_a_known_set_is_had_and_another_says_there_is_no
 
 async def test_a_folder_of_wheels_needs_no_index(tmp_path: Path, index: Index) -> None:
     environ = {"PIP_FIND_LINKS": str(index.folder), "PIP_NO_INDEX": "1"}
+    environ["PIP_INDEX_URL"] = index.address
+    index.asked.clear()
     folder = PackageSource(PackageRules(), environ, tmp_path / "cache")
     engine = await DockerEngine.open(gallery=tmp_path, source=folder)
     try:
         lock = await engine.packages.resolve(["vibe-test-hat"])
         assert [pin.name for pin in lock.pins] == ["vibe-test-brim", "vibe-test-hat"]
+        assert index.asked == []
     finally:
         await engine.close()
 
@@ -460,6 +559,8 @@ async def test_a_bundle_with_its_packages_runs_where_no_index_is(
         "vibe_test_brim-2.1-py3-none-any.whl",
         "vibe_test_hat-1.0-py3-none-any.whl",
     }
+    assert index.asked[-1].endswith(".whl")
+    assert index.credentials[-1].startswith("Basic "), "a password opens the files too"
     bundle = export_bundle(studio.archive, app.id, tmp_path / "hat.vibe", packages=found)
     await volumes.remove(engine._client, read_lock(studio.archive, app.id).key)
 

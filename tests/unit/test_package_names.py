@@ -170,6 +170,9 @@ def test_uv_s_variables_count_before_pip_s_and_passwords_show_nowhere(tmp_path: 
     assert here.network == "host"
     alone = index_environment({"UV_FIND_LINKS": str(tmp_path), "UV_NO_INDEX": "1"})
     assert alone.network == "none"
+    unwanted = {"PIP_NO_INDEX": "1", "PIP_INDEX_URL": "http://127.0.0.1:3141/simple"}
+    alone = index_environment({**unwanted, "HTTPS_PROXY": "http://127.0.0.1:3128"})
+    assert (alone.network, "UV_DEFAULT_INDEX" in alone.variables) == ("none", False)
     assert not index_environment({}).own
 
 

@@ -57,6 +57,8 @@ def index_environment(environ: Mapping[str, str]) -> IndexEnvironment:
     found.pop("UV_INDEX_URL", None)
     if found.get("UV_NO_INDEX", "0").lower() in ("0", "false", "no"):
         found.pop("UV_NO_INDEX", None)
+    else:
+        found = {k: v for k, v in found.items() if not re.match("UV_(DEFAULT_)?INDEX", k)}
     proxies = {k: v for k, v in builder.build_arguments(environ).items() if "proxy" in k.lower()}
     links = environ.get("UV_FIND_LINKS") or environ.get("PIP_FIND_LINKS") or ""
     # uv separates them with commas, pip with spaces
@@ -74,10 +76,10 @@ def index_environment(environ: Mapping[str, str]) -> IndexEnvironment:
         bundle=bundle,
         folder=folder,
         own=bool(found.get("UV_DEFAULT_INDEX") or folder),
-        network="host"
-        if any(map(_on_loopback, [*indexes, *proxies.values()]))
-        else "none"
+        network="none"
         if "UV_NO_INDEX" in found and not addresses
+        else "host"
+        if any(map(_on_loopback, [*indexes, *proxies.values()]))
         else "bridge",
     )
 
