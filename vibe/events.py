@@ -50,11 +50,13 @@ class DataRead(Event):
 
 @dataclass(frozen=True, slots=True)
 class PromptSent(Event):
-    """One model call begins; `messages` are role/content pairs, whole."""
+    """One model call begins; `messages` are role/content pairs, whole. `template` is the prompt's
+    template with its version, such as `code.j2 1a2b3c4d`; empty in older transcripts."""
 
     role: str
     model: str
     messages: list[dict[str, str]]
+    template: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,6 +66,8 @@ class Prompt:
 
     role: Role
     messages: tuple[Message, ...]
+    template: str = ""
+    """The template it was made from, and the beginning of that text's SHA-256: its version."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -28,6 +30,12 @@ def _environment() -> Environment:
     )
 
 
+@cache
+def version(name: str) -> str:
+    """A template's version: the first eight hex digits of its text's SHA-256."""
+    return hashlib.sha256((TEMPLATES / "prompts" / name).read_bytes()).hexdigest()[:8]
+
+
 def _render(name: str, role: Role, *, pictures: tuple[bytes, ...] = (), **values: object) -> Prompt:
     template = _environment().get_template(name)
     context = template.new_context(values)
@@ -36,7 +44,7 @@ def _render(name: str, role: Role, *, pictures: tuple[bytes, ...] = (), **values
     if parts["system"]:
         messages.append(Message("system", parts["system"]))
     messages.append(Message("user", parts["user"], pictures))
-    return Prompt(role, tuple(messages))
+    return Prompt(role, tuple(messages), f"{name} {version(name)}")
 
 
 def plan(
@@ -121,15 +129,17 @@ def repair(
 def again(prompt: Prompt, reply: str, fault: str) -> Prompt:
     """The same call once more, after a reply that could not be read."""
     said = Message("user", f"That can't be used: {fault} Please answer again.")
-    return Prompt(prompt.role, (*prompt.messages, Message("assistant", reply[-8000:]), said))
+    messages = (*prompt.messages, Message("assistant", reply[-8000:]), said)
+    return replace(prompt, messages=messages)
 
 
 def continuation(prompt: Prompt, so_far: str) -> Prompt:
     """The call that goes on with a reply that was cut: as a user message, since several
     endpoints refuse an assistant's message at the end."""
     tail = "\n".join(so_far.splitlines()[-8:])[-1000:]
-    asked = _render("continue.j2", prompt.role, tail=tail).messages
-    return Prompt(prompt.role, (*prompt.messages, Message("assistant", so_far), *asked))
+    asked = _render("continue.j2", prompt.role, tail=tail)
+    messages = (*prompt.messages, Message("assistant", so_far), *asked.messages)
+    return replace(asked, messages=messages)
 
 
 def listing(files: Mapping[str, str]) -> str:

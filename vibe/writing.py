@@ -79,6 +79,7 @@ async def _call(prompt: Prompt, model: Model, budget: Budget, emit: Emit) -> tup
             role=prompt.role,
             model=model.name,
             messages=[_as_sent(message) for message in prompt.messages],
+            template=prompt.template,
         )
     )
     parts: list[str] = []

@@ -1,8 +1,10 @@
+import hashlib
 import re
 
 from vibe import prompts, starters
 from vibe.app import KINDS
 from vibe.kinds import kind, kinds
+from vibe.settings import TEMPLATES
 
 
 def test_every_kind_has_a_folder_with_its_command_and_rules() -> None:
@@ -19,6 +21,24 @@ def test_the_request_stands_last_and_is_never_a_template() -> None:
     code = prompts.code(hostile, kind("web"), "title: x", files={}, data="")
     assert code.messages[-1].content.rstrip().endswith(hostile)
     assert kind("web").rules.splitlines()[0] in code.messages[0].content
+
+
+def test_the_request_stands_last_also_when_files_are_attached_or_the_plan_is_changed() -> None:
+    for plan in ("", "title: x\n"):
+        asked = prompts.plan("my words", forced_kind=None, current_plan=plan, data="- `a.csv`")
+        assert asked.messages[-1].content.endswith("my words")
+    code = prompts.code("my words", kind("web"), "title: x", files={"a": "b"}, data="- `a.csv`")
+    assert code.messages[-1].content.endswith("my words")
+
+
+def test_a_prompt_names_its_template_and_the_version_of_it() -> None:
+    first = prompts.plan("x", forced_kind=None, current_plan="", data="")
+    text = (TEMPLATES / "prompts" / "plan.j2").read_bytes()
+    assert first.template == f"plan.j2 {hashlib.sha256(text).hexdigest()[:8]}"
+    assert prompts.again(first, "no", "it is no YAML.").template == first.template
+    more = prompts.continuation(first, "title: a")
+    assert more.template.startswith("continue.j2 ")
+    assert more.role == "plan"
 
 
 def test_a_listing_fences_files_so_that_fences_inside_them_do_not_end_it() -> None:
@@ -66,4 +86,4 @@ def test_a_prompt_never_opens_a_fence_inside_a_fence() -> None:
 
 def test_a_change_stands_apart_from_what_is_asked_of_the_model() -> None:
     prompt = prompts.plan("make it dark", forced_kind="web", current_plan="title: x", data="- a")
-    assert "\n\nmake it dark\n\n" in prompt.messages[1].content
+    assert "change:\n\nmake it dark" in prompt.messages[1].content
