@@ -34,9 +34,8 @@ _AGAIN_AFTER_PARSING = re.compile(
 def clean(text: str) -> str:
     """What a program printed, without terminal escapes, control characters and text that
     reverses its direction; a carriage return starts the line again, as on a terminal."""
-    text = _ESCAPES.sub("", text).replace("\r\n", "\n")
-    text = re.sub(r"[^\n]*\r(?=[^\n])", "", text)
-    return _CONTROLS.sub("", text)
+    lines = _ESCAPES.sub("", text).split("\n")
+    return _CONTROLS.sub("", "\n".join(line.rstrip("\r").rpartition("\r")[2] for line in lines))
 
 
 def plain(text: str) -> str:
