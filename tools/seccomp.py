@@ -9,7 +9,9 @@
   and for processors that Vibe has no images for (all but amd64 and arm64) go too, and with them the
   32-bit calls, which would be a way around the rules on arguments;
 - the calls in `NOT_NEEDED` go;
-- `socket` is allowed for four families only, not for all but one.
+- `socket` is allowed for four families only, not for all but one, and of the internet's for TCP and
+  UDP only: others have the kernel load parts that nobody uses;
+- `prlimit64` is allowed for the caller itself only: the box's first process has the same user.
 """
 
 from __future__ import annotations
@@ -39,10 +41,17 @@ NOT_NEEDED = {
     "message queues and semaphores of System V and POSIX": "msgget msgsnd msgrcv msgctl semget "
     "semop semtimedop semtimedop_time64 semctl mq_open mq_unlink mq_timedsend "
     "mq_timedsend_time64 mq_timedreceive mq_timedreceive_time64 mq_notify mq_getsetattr",
+    "flushing every disk of the machine": "sync",
     "the clock": "adjtimex clock_adjtime clock_adjtime64",
     "many calls in one, past the rules on arguments": "socketcall ipc",
 }
-FAMILIES = {"AF_UNIX": 1, "AF_INET": 2, "AF_INET6": 10}
+UNIX = 1
+INTERNET = {"AF_INET": 2, "AF_INET6": 10}
+STREAM, DATAGRAM = 1, 2
+PROTOCOLS = {STREAM: (0, 6), DATAGRAM: (0, 17)}
+"""By type: the usual one, by no name or by its own."""
+TYPE = 0xF
+"""The bits of a socket's type; the others are flags."""
 NETLINK, ROUTE = 16, 0
 """Netlink only to read the interfaces, as getaddrinfo does."""
 PERSONALITIES = (0, 0xFFFFFFFF)
@@ -54,7 +63,7 @@ ENOSYS = 38
 def reduced(profile: dict[str, Any]) -> dict[str, Any]:
     """Vibe's profile, from Docker's."""
     banned = {name for names in NOT_NEEDED.values() for name in names.split()}
-    banned |= {"socket", "personality"}
+    banned |= {"socket", "personality", "prlimit64"}
     anywhere: set[str] = set()
     of_processor: dict[str, set[str]] = {name: set() for name in PROCESSORS}
     rules = []
@@ -83,9 +92,16 @@ def reduced(profile: dict[str, Any]) -> dict[str, Any]:
             only = {"includes": {"arches": [processor]}}
             found.append(allow(sorted(names - anywhere)) | only)
     found += rules
-    found += [allow(["socket"], equal(0, family)) for family in FAMILIES.values()]
+    found.append(allow(["socket"], equal(0, UNIX)))
+    found += [
+        allow(["socket"], equal(0, family), masked(1, TYPE, kind), equal(2, protocol))
+        for family in INTERNET.values()
+        for kind, protocols in PROTOCOLS.items()
+        for protocol in protocols
+    ]
     found.append(allow(["socket"], equal(0, NETLINK), equal(2, ROUTE)))
     found += [allow(["personality"], equal(0, value)) for value in PERSONALITIES]
+    found.append(allow(["prlimit64"], equal(0, 0)))
     # glibc falls back to clone, whose flags can be looked at, only when clone3 doesn't exist
     found.append({"names": ["clone3"], "action": "SCMP_ACT_ERRNO", "errnoRet": ENOSYS})
     return {
@@ -103,6 +119,10 @@ def allow(names: list[str], *arguments: dict[str, Any]) -> dict[str, Any]:
 
 def equal(index: int, value: int) -> dict[str, Any]:
     return {"index": index, "value": value, "op": "SCMP_CMP_EQ"}
+
+
+def masked(index: int, mask: int, value: int) -> dict[str, Any]:
+    return {"index": index, "value": mask, "valueTwo": value, "op": "SCMP_CMP_MASKED_EQ"}
 
 
 if __name__ == "__main__":

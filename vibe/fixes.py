@@ -48,14 +48,24 @@ STALE = {
 """Streamlit's removed names and what replaced them, up to 1.67 (its release notes)."""
 
 
+_FENCES = ("```", "~~~")
+
+
 def fences(kind: Kind, files: Files, failed: Rung) -> tuple[str, dict[str, str]] | None:
     """Markdown fences left as the first or last lines of a code file."""
-    fence = re.compile(r"\A\s*(?:```|~~~)[^\n]*\n|\n\s*(?:```|~~~)\s*\Z")
     return _changed(
         files,
-        lambda path, text: fence.sub("\n", text).lstrip("\n") if _is_code(path) else text,
+        lambda path, text: _unfenced(text) if _is_code(path) else text,
         "took Markdown fences out of {}",
     )
+
+
+def _unfenced(text: str) -> str:
+    first, _, rest = text.lstrip().partition("\n")
+    if first.startswith(_FENCES) and rest:
+        text = rest.lstrip("\n")
+    before, _, last = text.rstrip().rpartition("\n")
+    return before.rstrip() + "\n" if before and last.strip() in _FENCES else text
 
 
 def smart_quotes(kind: Kind, files: Files, failed: Rung) -> tuple[str, dict[str, str]] | None:

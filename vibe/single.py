@@ -9,7 +9,6 @@ import posixpath
 import re
 from collections.abc import Mapping
 from html import escape
-from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -18,6 +17,7 @@ from vibe.archive import Archive
 from vibe.errors import UserError
 from vibe.export import check_free, written
 from vibe.kinds import kind as kind_named
+from vibe.markup import Markup
 from vibe.requirements import direct
 from vibe.standalone import pinned
 from vibe.transcript import environment
@@ -30,11 +30,12 @@ PAGES = ("web", "slides")
 SCRIPTS = ("script",)
 """The kinds that are one script with its packages named in it."""
 
-_URL = re.compile(r"""url\(\s*(["']?)([^"')]+)\1\s*\)""")
+# nothing that these have passed is gone through again, however hostile the text
+_URL = re.compile(r"""url\(\s*+(?:(["'])([^"')]++)\1|([^"'()\s]++))\s*+\)""")
 _IMPORT = re.compile(
-    r"""((?:^|[;}\s])(?:import|export)\b[^"'();]*?(?:from\s*)?|\bimport\s*\(\s*)(["'])(\.{0,2}/[^"']+)\2"""
+    r"""((?:^|[;}\s])(?:import|export)\b[^"'();]{0,2000}+|\bimport\s*+\(\s*+)(["'])(\.{0,2}/[^"']++)\2"""
 )
-_SHEET = re.compile(r"""@import\s+(?:url\(\s*)?(["']?)([^"')\s;]+)\1\s*\)?\s*;""")
+_SHEET = re.compile(r"""@import\s++(?:url\(\s*+)?(["']?)([^"')\s;]++)\1\s*+\)?\s*+;""")
 
 
 def single_file(archive: Archive, app_id: str) -> tuple[str, bytes]:
@@ -93,7 +94,7 @@ def one_script(files: Mapping[str, bytes], entry: str, packages: list[str]) -> b
     return environment().get_template("export/single.py.j2").render(values).encode()
 
 
-class Page(HTMLParser):
+class Page(Markup):
     """A web page with everything of its own put into it: scripts, styles, pictures, fonts."""
 
     def __init__(self, files: Mapping[str, bytes], entry: str) -> None:
@@ -109,8 +110,8 @@ class Page(HTMLParser):
 
     def whole(self) -> bytes:
         """The page. Raises UserError when its modules import each other in a circle."""
+        # not closed: a tag or comment without an end is none, and would take the square of its size
         self.feed(self._source)
-        self.close()
         parts, place = [], 0
         for start, end, text in self._changes:
             parts += [self._source[place:start], text]
@@ -210,8 +211,9 @@ class Page(HTMLParser):
             return self._sheet(more, path, (*above, path))
 
         def shown(match: re.Match[str]) -> str:
-            path = self._path(match[2], beside)
-            return f"url({match[1]}{self._data(path)}{match[1]})" if path else match[0]
+            path = self._path(match[2] or match[3], beside)
+            quote = match[1] or ""
+            return f"url({quote}{self._data(path)}{quote})" if path else match[0]
 
         return _URL.sub(shown, _SHEET.sub(imported, text))
 

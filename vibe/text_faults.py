@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from html.parser import HTMLParser
+
+from vibe.markup import Markup
 
 CODE = (".py", ".html", ".htm", ".css", ".js")
 _FENCE = re.compile(r"(?:```|~~~)[\w =./-]*$")
@@ -14,7 +15,8 @@ _TALK = re.compile(
     r"|note that|you can now|feel free|explanation)\b",
     re.I,
 )
-_TEMPLATE = re.compile(r"\{%.*?%\}|\{\{.*?\}\}|\{#.*?#\}", re.S)
+_OPENING = re.compile(r"\{([%{#])")
+_CLOSING = {"%": "%}", "{": "}}", "#": "#}"}
 
 
 def text_faults(files: Mapping[str, str], entry: str) -> list[str]:
@@ -52,7 +54,7 @@ def _leftovers(path: str, text: str) -> list[str]:
     )[:3]
 
 
-class _Page(HTMLParser):
+class _Page(Markup):
     """Which elements that must be closed are still open at the end of a page."""
 
     def __init__(self) -> None:
@@ -80,11 +82,27 @@ class _Page(HTMLParser):
             self.outside.append(data.strip())
 
 
+def _without_templates(text: str) -> str:
+    """The text without Jinja's marks and what is between them, in linear time."""
+    parts, place = [], 0
+    last = {mark: text.rfind(end) for mark, end in _CLOSING.items()}
+    while opened := _OPENING.search(text, place):
+        mark, start = opened[1], opened.start()
+        if last[mark] < opened.end():  # never closed, so it is text; the next brace may begin one
+            parts.append(text[place : start + 1])
+            place = start + 1
+        else:
+            parts.append(text[place:start])
+            place = text.index(_CLOSING[mark], opened.end()) + 2
+    return "".join([*parts, text[place:]])
+
+
 def page_faults(text: str) -> list[str]:
     """What is structurally wrong with a page; browsers skip an unclosed <script> in silence."""
-    template = _TEMPLATE.search(text) is not None
+    rest = _without_templates(text)
+    template = len(rest) < len(text)
     page = _Page()
-    page.feed(_TEMPLATE.sub("", text) if template else text)
+    page.feed(rest)
     faults = [
         f"<{tag}> is never closed."
         for tag in ("script", "style", "title", "textarea")

@@ -38,6 +38,10 @@ class Links(HTMLParser):
         wanted = {"a": "href", "img": "src", "script": "src", "link": "href", "iframe": "src"}
         self.found += [value for name, value in attrs if name == wanted.get(tag) and value]
 
+    def parse_marked_section(self, i, report=1):
+        """Where `<![x` ends, which browsers take for a comment; the parser's own raises."""
+        return self.parse_bogus_comment(i)
+
 
 class Inside(urllib.request.HTTPRedirectHandler):
     """Follows redirects within the app; one that leads out of it is an answer in itself."""

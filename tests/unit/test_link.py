@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from vibe.errors import BoxLost, UserError
 from vibe.sandbox.box import PipeBox
 from vibe.sandbox.frames import PAYLOAD, VERSION, WINDOW, Decoder, Kind, bootstrap, encode
-from vibe.sandbox.link import BACKLOG, CHANNELS, Link, runner_source
+from vibe.sandbox.link import BACKLOG, CHANNELS, SMALL, Link, runner_source
 
 HELLO = encode(Kind.HELLO, 0, struct.pack("!I", VERSION))
 DONE = struct.pack("!Bi", 0, 0)
@@ -235,6 +235,25 @@ async def test_a_reader_that_does_not_read_gets_a_window_and_no_more() -> None:
     assert [frame for frame in liar.frames() if frame[0] is Kind.CREDIT] == [
         (Kind.CREDIT, 1, struct.pack("!I", PAYLOAD))
     ]
+    await link.close()
+
+
+async def test_a_window_of_single_bytes_is_kept_in_few_pieces() -> None:
+    liar, link = await liar_and_link()
+    channel = await link.open("tcp", port=1)
+    liar.say(encode(Kind.OPENED, 1))
+    for start in range(0, WINDOW, 4096):
+        liar.say(
+            b"".join(encode(Kind.DATA, 1, bytes([at % 251])) for at in range(start, start + 4096))
+        )
+    while sum(len(piece) for _, piece in channel._pieces) < WINDOW:
+        await asyncio.sleep(0)
+    assert len(channel._pieces) <= WINDOW // SMALL
+    liar.say(encode(Kind.END, 1))
+    found = b""
+    while piece := await channel.receive():
+        found += piece[1]
+    assert found == bytes(at % 251 for at in range(WINDOW))
     await link.close()
 
 

@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from vibe.sandbox import seccomp
@@ -43,16 +43,25 @@ def test_a_forbidden_call_is_found_in_any_rule(name: str, arguments: list[Any]) 
     assert name in weakness({}, also=rule)
 
 
-@given(st.integers(0, 60), st.integers(0, 30))
-def test_a_socket_of_another_family_is_found(family: int, protocol: int) -> None:
-    arguments = [
-        {"index": 0, "op": "SCMP_CMP_EQ", "value": family},
-        {"index": 2, "op": "SCMP_CMP_EQ", "value": protocol},
-    ]
-    rule = {"names": ["socket"], "action": "SCMP_ACT_ALLOW", "args": arguments}
+@given(st.integers(0, 60), st.integers(0, 20), st.integers(0, 300))
+@example(1, 5, 0)
+@example(2, 1, 6)
+@example(10, 2, 17)
+@example(2, 5, 132)
+@example(16, 3, 0)
+def test_a_socket_of_another_family_or_protocol_is_found(
+    family: int, kind: int, protocol: int
+) -> None:
+    by_family = {"index": 0, "op": "SCMP_CMP_EQ", "value": family}
+    by_type = {"index": 1, "op": "SCMP_CMP_MASKED_EQ", "value": 15, "valueTwo": kind}
+    by_protocol = {"index": 2, "op": "SCMP_CMP_EQ", "value": protocol}
+    rule = {"names": ["socket"], "action": "SCMP_ACT_ALLOW", "args": [by_family]}
+    assert bool(weakness({}, also=rule)) == (family != 1)
+    rule["args"] = [by_family, by_protocol]
     assert bool(weakness({}, also=rule)) == ((family, protocol) != (16, 0))
-    rule["args"] = arguments[:1]
-    assert bool(weakness({}, also=rule)) == (family not in (1, 2, 10))
+    rule["args"] = [by_family, by_type, by_protocol]
+    fine = family in (2, 10) and (kind, protocol) in ((1, 0), (1, 6), (2, 0), (2, 17))
+    assert bool(weakness({}, also=rule)) == (not fine)
 
 
 @pytest.mark.parametrize(
@@ -66,6 +75,12 @@ def test_a_socket_of_another_family_is_found(family: int, protocol: int) -> None
             "args": [{"index": 0, "op": "SCMP_CMP_MASKED_EQ", "value": 0x10000000}],
         },
         {"names": ["personality"], "action": "SCMP_ACT_ALLOW", "args": []},
+        {"names": ["prlimit64"], "action": "SCMP_ACT_ALLOW"},
+        {
+            "names": ["prlimit64"],
+            "action": "SCMP_ACT_ALLOW",
+            "args": [{"index": 0, "op": "SCMP_CMP_EQ", "value": 1}],
+        },
         {"names": ["read"], "action": "SCMP_ACT_TRACE"},
         {"names": ["read"], "action": "SCMP_ACT_NOTIFY"},
         {"names": "mount", "action": "SCMP_ACT_ALLOW"},

@@ -24,6 +24,8 @@ CHANNELS = 256
 """How many may be open at once; more wait."""
 BACKLOG = 4 << 20
 """Bytes that may wait for a box that doesn't read; only credit and closes can add up to it."""
+SMALL = 1024
+"""Bytes of a piece that is kept together with the next one, when nobody has taken it yet."""
 _DONE = struct.Struct("!Bi")
 _U32 = struct.Struct("!I")
 _ALLOWED = {
@@ -175,8 +177,16 @@ class Channel:
             if self._may_come < 0 or not payload:
                 raise BoxLost("The box sent more than it may.")
             if not self._closing:
-                self._pieces.append((kind, payload))
+                self._keep(kind, payload)
         self.wake()
+
+    def _keep(self, kind: Kind, payload: bytes) -> None:
+        """Small pieces become one: a quarter of a million of a byte each would weigh megabytes."""
+        last = self._pieces[-1] if self._pieces else (kind, b"")
+        if last[0] is kind and 0 < len(last[1]) < SMALL and len(payload) < SMALL:
+            self._pieces[-1] = (kind, last[1] + payload)
+        else:
+            self._pieces.append((kind, payload))
 
 
 class Link:

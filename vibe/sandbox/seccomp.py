@@ -16,15 +16,18 @@ _FORBIDDEN = """
     open_tree perf_event_open pidfd_getfd pivot_root process_madvise process_mrelease
     process_vm_readv process_vm_writev ptrace query_module quotactl quotactl_fd reboot
     remap_file_pages request_key semget set_mempolicy setdomainname sethostname setns settimeofday
-    socketcall stime swapoff swapon syslog tee umount umount2 unshare uretprobe userfaultfd ustat
-    vhangup vmsplice
+    socketcall stime swapoff swapon sync syslog tee umount umount2 unshare uretprobe userfaultfd
+    ustat vhangup vmsplice
 """
 FORBIDDEN = frozenset(_FORBIDDEN.split())
 """System calls that no program in a box may make."""
-GUARDED = frozenset({"clone", "personality", "socket"})
+GUARDED = frozenset({"clone", "personality", "prlimit64", "socket"})
 """System calls that are allowed only with arguments that are looked at."""
-FAMILIES = frozenset({1, 2, 10})
-"""AF_UNIX, AF_INET and AF_INET6; netlink only with the protocol for routes (0)."""
+INTERNET = frozenset({2, 10})
+"""AF_INET and AF_INET6, which are allowed with these types and protocols only; AF_UNIX (1) with
+any, netlink (16) with the protocol for routes (0)."""
+TYPES = frozenset({(1, 0), (1, 6), (2, 0), (2, 17)})
+"""Streams by TCP, datagrams by UDP."""
 NAMESPACES = 0x7E020000
 """The flags of `clone` that make a new namespace (linux/sched.h)."""
 PERSONALITIES = frozenset({0, 0xFFFFFFFF})
@@ -85,7 +88,16 @@ def _looked_at(name: str, arguments: set[tuple[int, str, int, int]]) -> bool:
         return arguments == {(0, "SCMP_CMP_MASKED_EQ", NAMESPACES, 0)}
     if name == "personality":
         return any(arguments == {(0, "SCMP_CMP_EQ", value, 0)} for value in PERSONALITIES)
+    if name == "prlimit64":
+        return arguments == {(0, "SCMP_CMP_EQ", 0, 0)}
     route = {(0, "SCMP_CMP_EQ", 16, 0), (2, "SCMP_CMP_EQ", 0, 0)}
-    return arguments == route or any(
-        arguments == {(0, "SCMP_CMP_EQ", family, 0)} for family in FAMILIES
+    return arguments in ({(0, "SCMP_CMP_EQ", 1, 0)}, route) or any(
+        arguments
+        == {
+            (0, "SCMP_CMP_EQ", family, 0),
+            (1, "SCMP_CMP_MASKED_EQ", 15, kind),
+            (2, "SCMP_CMP_EQ", protocol, 0),
+        }
+        for family in INTERNET
+        for kind, protocol in TYPES
     )

@@ -22,8 +22,9 @@ pidfd_getfd 438 438, pivot_root 155 41, process_madvise 440 440, process_mreleas
 process_vm_readv 310 270, process_vm_writev 311 271, ptrace 101 117, quotactl 179 60,
 quotactl_fd 443 443, reboot 169 142, remap_file_pages 216 234, request_key 249 218, semget 64 190,
 set_mempolicy 238 237, setdomainname 171 162, sethostname 170 161, setns 308 268,
-settimeofday 164 170, swapoff 168 225, swapon 167 224, syslog 103 116, tee 276 77, umount2 166 39,
-unshare 272 97, uretprobe 335 -, userfaultfd 323 282, ustat 136 -, vhangup 153 58, vmsplice 278 75
+settimeofday 164 170, swapoff 168 225, swapon 167 224, sync 162 81, syslog 103 116, tee 276 77,
+umount2 166 39, unshare 272 97, uretprobe 335 -, userfaultfd 323 282, ustat 136 -, vhangup 153 58,
+vmsplice 278 75
 """
 REFUSED = ("EPERM", "ENOSYS")
 

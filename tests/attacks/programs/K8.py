@@ -1,6 +1,7 @@
-"""The first process of the box, which holds the pipe: kill, trace and open it."""
+"""The first process of the box, which holds the pipe: kill, trace, open and starve it."""
 
 import os
+import resource
 import signal
 
 from attack import X86_64, call, name, opened, tell
@@ -19,4 +20,12 @@ for path in ("/proc/1/mem", "/proc/1/maps", "/proc/1/environ", "/proc/1/fd", "/p
 if not (error := call(101 if X86_64 else 117, 16, 1, 0, 0)):  # PTRACE_ATTACH
     done.append("traced")
 why.add(name(error))
+for limit in (resource.RLIMIT_CPU, resource.RLIMIT_NOFILE, resource.RLIMIT_FSIZE):
+    # the hard limit stays, so that whoever holds against it goes on
+    try:
+        hard = resource.prlimit(1, limit)[1]
+        resource.prlimit(1, limit, (0, hard))
+        done.append(f"limit {limit} set to nought")
+    except OSError as error:
+        why.add(name(error.errno))
 tell(done, f"done {done}, else {sorted(filter(None, why))}")

@@ -17,6 +17,14 @@ KINDS = {
     "CAN": (29, socket.SOCK_RAW, 1),
     "TIPC": (30, socket.SOCK_STREAM, 0),
     "express data": (44, socket.SOCK_RAW, 0),
+    "SCTP": (socket.AF_INET, socket.SOCK_SEQPACKET, 132),
+    "SCTP 6": (socket.AF_INET6, socket.SOCK_STREAM, 132),
+    "DCCP": (socket.AF_INET, 6, 33),
+    "DCCP by its type": (socket.AF_INET, 6, 0),
+    "multipath TCP": (socket.AF_INET, socket.SOCK_STREAM, 262),
+    "UDP-Lite": (socket.AF_INET, socket.SOCK_DGRAM, 136),
+    "L2TP": (socket.AF_INET6, socket.SOCK_DGRAM, 115),
+    "shared memory": (43, socket.SOCK_STREAM, 0),
 }
 made, why = [], set()
 for words, kind in KINDS.items():
@@ -25,4 +33,7 @@ for words, kind in KINDS.items():
         made.append(words)
     except OSError as error:
         why.add(name(error.errno))
-tell(made, f"made {made}, else {sorted(why)}")
+with open("/proc/self/status") as status:
+    filtered = "Seccomp:\t2\n" in status
+# any other answer is the kernel's, which has then looked for that part of it, or loaded it
+tell(made or (filtered and why != {"EPERM"}), f"made {made}, else {sorted(why)}")

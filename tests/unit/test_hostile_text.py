@@ -1,0 +1,93 @@
+"""What a hostile model or program writes: no reader of it raises, or takes the square of its size.
+
+Each text is so long that a reader that goes through it again and again would take minutes."""
+
+from __future__ import annotations
+
+import pytest
+
+from vibe.app import Rung
+from vibe.diagnosis import report
+from vibe.fixes import fences
+from vibe.kinds import kind
+from vibe.markup import Markup
+from vibe.single import Page
+from vibe.text_faults import page_faults
+
+MANY = 60_000
+OPENINGS = ["{{", "{%", "{#", "<!--", "<a ", "<a a='", "<![", "<!a", "<?", "</", "</a ", "&#1"]
+
+
+@pytest.mark.parametrize("opening", OPENINGS)
+def test_a_page_of_openings_that_nothing_closes_is_read(opening: str) -> None:
+    page_faults("<html>" + opening * MANY)
+    source = f"<html>{opening * MANY}".encode()
+    assert Page({"index.html": source}, "index.html").whole() == source
+
+
+def test_what_browsers_take_for_a_comment_is_no_fault() -> None:
+    whole = "<!doctype html><html><body><p>1<![if x]>2<![ foo [>3<![CDATA[x]]></p></body></html>"
+    assert page_faults(whole) == []
+    seen = Markup()
+    seen.feed(whole + "<b>")
+    assert seen.get_starttag_text() == "<b>"
+
+
+@pytest.mark.parametrize(
+    ("text", "faults"),
+    [
+        ("{% if x %}<script>{{ y }}{% endif %}", ["<script> is never closed."]),
+        ("<html><body>{{ y }</body></html>", []),
+        ("<html><body>{{% a %}</body></html>", []),
+        ("{# <script> #}{% block b %}{% endblock %}", []),
+    ],
+)
+def test_a_template_s_marks_are_no_part_of_the_page(text: str, faults: list[str]) -> None:
+    assert page_faults(text) == faults
+
+
+STYLES = ["url(", "url( ", "url('", "@import ", "@import url( ", "@import a ", "url(a "]
+
+
+@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("tail", ["", " " * MANY])
+def test_a_style_sheet_of_halves_becomes_one_file(style: str, tail: str) -> None:
+    source = f"<style>{style * MANY}{tail}</style>".encode()
+    assert Page({"index.html": source}, "index.html").whole() == source
+
+
+SCRIPTS = ["import ", "import a\n", "\nexport a", "import(", "import ( ", "from ", "import '"]
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+@pytest.mark.parametrize("tail", ["", " " * MANY])
+def test_a_module_of_halves_becomes_one_file(script: str, tail: str) -> None:
+    source = f"<script type=module>{script * (MANY // 3)}{tail}</script>".encode()
+    assert Page({"index.html": source}, "index.html").whole() == source
+
+
+def test_a_page_s_own_parts_are_still_put_into_it() -> None:
+    files = {
+        "index.html": b"<style>@import 'a.css';\n@import url( \"b.css\" ) ;</style>"
+        b"<script type=module>import {x,\n y} from './m.js'\nimport('./m.js')</script>",
+        "a.css": b"p { background: url( p.gif ) }",
+        "b.css": b"b { background: url('p.gif') }",
+        "p.gif": b"GIF",
+        "m.js": b"export let x = 1, y = 2",
+    }
+    whole = Page(files, "index.html").whole().decode()
+    assert whole.count("data:image/gif;base64,R0lG") == 2
+    assert whole.count("data:text/javascript;base64,") == 2
+    assert "@import" not in whole
+
+
+def test_a_failure_that_printed_only_line_ends_is_reported() -> None:
+    report(Rung("run", False, "It failed.", "\n" * MANY), {"app.py": "x\n"})
+
+
+@pytest.mark.parametrize("filling", ["\n", " \n", "~~~\n", "\n ```"])
+def test_fences_around_many_empty_lines_are_taken_out(filling: str) -> None:
+    rung = Rung("static", False, "app.py, line 1: invalid syntax")
+    found = fences(kind("flask"), {"app.py": f"```python\nx = 1{filling * MANY}y\n```\n"}, rung)
+    assert found is not None
+    assert found[1]["app.py"] == f"x = 1{filling * MANY}y\n"
