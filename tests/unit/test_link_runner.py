@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -179,3 +180,77 @@ async def test_a_runner_that_is_killed_is_a_lost_box(pipe: ProcessPipe) -> None:
 async def test_many_short_commands_are_quick(box: PipeBox) -> None:
     outcomes = await asyncio.gather(*(box.run(["true"]) for _ in range(50)))
     assert all(outcome.ok for outcome in outcomes)
+
+
+async def test_what_a_program_connects_to_the_box_s_own_port_is_a_stream_to_the_host(
+    box: PipeBox,
+) -> None:
+    port = _free_port()
+    accepting = [asyncio.create_task(box.accept(port)) for _ in range(2)]
+    await box.ping()
+    say = (
+        "import socket,sys; s=socket.create_connection(('127.0.0.1', int(sys.argv[1])));"
+        "s.sendall(b'hello'); s.shutdown(1); print(s.makefile('rb').read().decode())"
+    )
+    running = [
+        asyncio.create_task(box.run([sys.executable, "-c", say, str(port)])) for _ in range(2)
+    ]
+    for stream in await asyncio.gather(*accepting):
+        heard = b""
+        while piece := await stream.read():
+            heard += piece
+        assert heard == b"hello"
+        await stream.write(b"w" * 300_000)
+        await stream.end()
+        assert await stream.read() == b""
+    for outcome in await asyncio.gather(*running):
+        assert outcome.stdout.strip() == b"w" * 300_000
+
+
+async def test_the_box_s_own_port_is_none_of_the_program_s_and_stays_when_nobody_waits(
+    box: PipeBox,
+) -> None:
+    port = _free_port()
+    accepting = asyncio.create_task(box.accept(port))
+    await box.ping()
+    assert port not in await box.ports()
+    accepting.cancel()
+    await asyncio.gather(accepting, return_exceptions=True)
+    taken = await box.run(
+        [
+            sys.executable,
+            "-c",
+            "import socket,sys; socket.socket().bind(('127.0.0.1', int(sys.argv[1])))",
+            str(port),
+        ]
+    )
+    assert b"Address already in use" in taken.stderr
+
+
+async def test_a_port_that_a_program_has_can_t_be_the_box_s_own(box: PipeBox) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        with pytest.raises(ConnectionError):
+            await box.accept(other.getsockname()[1])
+    await box.ping()
+
+
+async def test_accepting_ends_when_the_box_does(pipe: ProcessPipe) -> None:
+    box = await make_box(pipe)
+    accepting = asyncio.create_task(box.accept(_free_port()))
+    await box.ping()
+    await box.stop()
+    with pytest.raises(BoxLost):
+        await accepting
+
+
+async def test_every_command_has_what_the_box_was_given_and_its_own_wins(box: PipeBox) -> None:
+    box.give({"GIVEN": "one", "BOTH": "one"})
+    outcome = await box.run(["sh", "-c", "echo $GIVEN $BOTH"], env={"BOTH": "two"})
+    assert outcome.stdout == b"one two\n"
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])

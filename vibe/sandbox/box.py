@@ -49,6 +49,7 @@ class PipeBox:
         self.id, self.engine, self.image = id, engine, image
         self._link, self._memory, self._remove = link, memory, remove
         self._name = name
+        self._environment: dict[str, str] = {}
         self._naming: asyncio.Task[None] | None = None
         self._deadline = time.monotonic() + lifetime_s
         self._stopped = False
@@ -71,6 +72,9 @@ class PipeBox:
                 raise UserError("The files don't fit in the box.", "Use fewer or smaller files.")
             raise UserError(f"The file {path} can't be written in the box: {why}.")
 
+    def give(self, environment: Mapping[str, str]) -> None:
+        self._environment = dict(environment)
+
     async def run(
         self,
         argv: Sequence[str],
@@ -82,7 +86,8 @@ class PipeBox:
     ) -> Outcome:
         began = self._used = time.monotonic()
         left = self._deadline - began
-        channel = await self._link.open("run", argv=list(argv), env=dict(env or {}))
+        given = self._environment | dict(env or {})
+        channel = await self._link.open("run", argv=list(argv), env=given)
         output = _Output(on_output)
         feeder = asyncio.create_task(_feed(channel, stdin))
         how: How | None = None
@@ -172,6 +177,18 @@ class PipeBox:
         if not channel.opened:
             raise ConnectionRefusedError(errno.ECONNREFUSED, f"nothing listens on port {port}")
         return PipeStream(channel, self._use)
+
+    async def accept(self, port: int) -> PipeStream:
+        channel = await self._link.open("accept", port=port)
+        try:
+            await channel.wait(lambda: channel.opened or channel.done is not None)
+        except BaseException:
+            channel.close()
+            raise
+        if not channel.opened:
+            raise ConnectionError(f"port {port} can't be listened to in the box")
+        # what a program does by itself is no use that keeps it open
+        return PipeStream(channel, lambda: None)
 
     def idle_s(self) -> float:
         return time.monotonic() - self._used

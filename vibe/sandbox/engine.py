@@ -123,6 +123,14 @@ class Box(Protocol):
     async def open_stream(self, port: int) -> Stream:
         """A stream to 127.0.0.1:port inside. Raises ConnectionRefusedError when nothing listens."""
 
+    def give(self, environment: Mapping[str, str]) -> None:
+        """What every command that is run from now on has in its environment beside its own."""
+
+    async def accept(self, port: int) -> Stream:
+        """The next connection that a program inside makes to 127.0.0.1:port, where the box itself
+        listens from the first call on; the same port each time. Raises ConnectionError when a
+        program has the port, BoxLost when the box goes away first."""
+
     async def export(self, folder: str = ".", *, max_bytes: int = 64 << 20) -> Export:
         """Regular files below /work/<folder>."""
 

@@ -37,8 +37,11 @@ _ALLOWED = {
     "run": {Kind.DATA, Kind.ERR, Kind.CREDIT, Kind.DONE},
     "export": {Kind.DATA, Kind.DONE},
     "tcp": {Kind.OPENED, Kind.DATA, Kind.CREDIT, Kind.END, Kind.DONE},
+    "accept": {Kind.OPENED, Kind.DATA, Kind.CREDIT, Kind.END, Kind.DONE},
 }
 """Which frames the box may send on a channel opened for each purpose."""
+_STREAMS = ("tcp", "accept")
+"""Purposes whose channels are byte streams, once the box has said that they are open."""
 
 
 class Pipe(Protocol):
@@ -168,7 +171,7 @@ class Channel:
             if self.opened or payload:
                 raise BoxLost("The box opened a stream twice.")
             self.opened = True
-        elif self._ended or (self.purpose == "tcp" and not self.opened):
+        elif self._ended or (self.purpose in _STREAMS and not self.opened):
             raise BoxLost(f"The box sent {kind.name} outside a stream.")
         elif kind is Kind.END:
             self._ended = True

@@ -59,6 +59,7 @@ class Runner:
         self.channels: dict[int, Channel] = {}
         self.runs: dict[int, Started] = {}
         self.spares: list[Spare] = []
+        self.door: socket.socket | None = None
         self.deadline = time.monotonic() + 60.0
         self.wake, wake = os.pipe()
         os.set_blocking(self.wake, False)
@@ -174,6 +175,20 @@ class Runner:
                 return spare.become(argv)
         return Started(self, argv, env)
 
+    def opened(self, port: int) -> socket.socket:
+        """The one socket in here that the host itself answers, listening on that port."""
+        if self.door is None:
+            door = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+            try:
+                door.setblocking(False)
+                door.bind(("127.0.0.1", port))
+                door.listen(64)
+            except OSError:
+                door.close()
+                raise
+            self.door = door
+        return self.door
+
     def strays(self) -> list[int]:
         """Children that nobody supervises: their supervisor was killed from inside."""
         me = os.getpid()
@@ -236,6 +251,8 @@ class Ports(Channel):
                     _, local, _, state, *_ = line.split()
                     if state == "0A":
                         found.add(int(local.rpartition(":")[2], 16))
+        if self.runner.door is not None:
+            found.discard(self.runner.door.getsockname()[1])  # no program's
         ports = sorted(found)[:2000]
         self.runner.done(self.id, text=struct.pack(f"!{len(ports)}H", *ports))
         return 0.0
@@ -605,6 +622,41 @@ class Tcp(Channel):
         super().close()
 
 
+class Accept(Tcp):
+    """A connection that a program in here makes to the runner's own port, when it makes one."""
+
+    def __init__(self, runner: Runner, number: int, port: int) -> None:
+        Channel.__init__(self, runner, number)
+        self.pending, self.opened, self.ended, self.finished = bytearray(), False, False, False
+        self.addresses = []
+        self.socket = runner.opened(port)
+
+    def interest(self, free: bool) -> Iterable[tuple[int, int]]:
+        return super().interest(free) if self.opened else [(self.socket.fileno(), select.POLLIN)]
+
+    def ready(self, fd: int, mask: int) -> None:
+        if self.opened:
+            super().ready(fd, mask)
+            return
+        try:
+            connection, _ = self.socket.accept()
+        except (BlockingIOError, ConnectionError):
+            return  # whoever knocked has gone
+        except OSError as error:
+            self.runner.done(self.id, 1, error.errno or 0)
+            return
+        connection.setblocking(False)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.socket, self.opened = connection, True
+        self.runner.send(OPENED, self.id)
+
+    def close(self) -> None:
+        if self.opened:
+            super().close()
+        else:
+            Channel.close(self)  # the door stays for the next
+
+
 class Export(Channel):
     """Regular files below a folder, as entries that `vibe.sandbox.files` reads."""
 
@@ -704,6 +756,7 @@ CHANNELS: dict[str, Any] = {
     "put": Put,
     "run": Run,
     "tcp": Tcp,
+    "accept": Accept,
     "export": Export,
     "spare": Spare,
     "claim": Claim,
