@@ -20,16 +20,17 @@ LAYERS = {
         relay upstream export transcript passages requirements standalone single remotes github
         copies doctor setup boxes disk pinning rechecking
         bundle unpacking
-        purging""",
+        purging grants""",
     "core": """by_hand versions diffs loop attempt plan outline steps reply claims edits fences
         joining naming diagnosis
+        proxy proxy_head dialling granted
         evidence fixes cdn
         plan_checks repairs checks ladder looking trying text_faults browser running verdict writing
         budget model_trial keeping narration prompts supply samples sharing""",
     "edge": """model endpoints choice completion refusal starters parameters sandbox archive
         durable finding settings_file index journal pictures record repository stored
         titles expiry whole similar libraries vendored wheels""",
-    "data": "events settings redaction errors app kinds modules paths webp markup",
+    "data": "events settings redaction errors app kinds modules paths webp markup reach",
 }
 """From top to bottom, as in the design; a package stands for all that is in it."""
 
