@@ -139,5 +139,9 @@ class App:
     """Id of the app that this one makes again with another model."""
     remakes: tuple[str, ...] = ()
     """Ids of the apps that make this one again."""
+    hosts: tuple[str, ...] = ()
+    """Hosts that the person allows it to reach: `api.example.com`, `api.example.com:8443`."""
+    secrets: tuple[str, ...] = ()
+    """Names of the variables in which it gets secrets of the person's; never their values."""
     version: int = 1
     """Version of this record's format."""

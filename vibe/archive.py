@@ -63,6 +63,11 @@ class Archive:
         self._redactor = Redactor(self._secrets)
         self._index = Index(root)
 
+    def mask(self, secrets: Sequence[str]) -> None:
+        """Masks these from now on instead of those of before."""
+        self._secrets = tuple(secret for secret in secrets if secret)
+        self._redactor.mask(self._secrets)
+
     # Apps
 
     def create(
@@ -129,7 +134,8 @@ class Archive:
         """Adds a whole app, all or nothing; it gets another id when its own is taken.
 
         Raises UserError for files that can't be kept."""
-        app = whole.app
+        # whoever made it elsewhere, or here, has allowed this one nothing
+        app = replace(whole.app, hosts=(), secrets=())
         if not FOLDER.fullmatch(app.id) or self._taken(app.id):
             app = replace(app, id=self._free_id(app.title or app.idea))
         folder = self.root / app.id

@@ -25,6 +25,7 @@ from vibe.events import (
     Stage,
 )
 from vibe.fixes import ahead, mend
+from vibe.granted import NOTHING, Granted
 from vibe.kinds import Kind, kind
 from vibe.ladder import ADVICE
 from vibe.model import Model, Prompt, Role
@@ -65,6 +66,8 @@ class Request:
     """All that the app shall do, in the user's words, where `words` don't say it."""
     report: str = ""
     """With `repair`, what went wrong; with `afresh`, the lessons of earlier tries."""
+    granted: Granted = NOTHING
+    """What the person allows the app beyond its box."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,6 +234,7 @@ async def examined(
         serving=bench.serving,
         supplied=supplied,
         kept=await asyncio.to_thread(bench.archive.vendored, request.app_id),
+        granted=request.granted,
     )
     return Attempt(number, files, commit, examination, plan.packages)
 
@@ -248,6 +252,7 @@ def _prompt(request: Request, wanted: Kind, plan: Plan, trial: Trial) -> Prompt:
             report=trial.report,
             data=request.sample,
             apart=trial.apart,
+            granted=request.granted,
         )
     return prompts.code(
         wish,
@@ -259,6 +264,7 @@ def _prompt(request: Request, wanted: Kind, plan: Plan, trial: Trial) -> Prompt:
         example=None if trial.files else starters.example(wanted.name, wish),
         lessons=trial.report,
         role=trial.role,
+        granted=request.granted,
     )
 
 

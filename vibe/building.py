@@ -15,6 +15,7 @@ from vibe.attempt import Request, Workbench
 from vibe.budget import Budget
 from vibe.errors import ModelFault, UserError, VibeError
 from vibe.events import Answered, Asked, Event, Finished, Requested, now
+from vibe.granted import Granted
 from vibe.keeping import Keeper
 from vibe.kinds import kind as kind_named
 from vibe.loop import Built, build
@@ -58,6 +59,7 @@ class Builds:
         previews: Previews,
         place: Place,
         choose: Choose,
+        granted: Callable[[App], Granted],
     ) -> None:
         self._settings = settings
         self._engine_now = engine
@@ -65,6 +67,7 @@ class Builds:
         self._previews = previews
         self._place = place
         self._choose = choose
+        self._granted = granted
         self._going: dict[str, _Build] = {}
 
     @property
@@ -265,6 +268,7 @@ class Builds:
             way=way,
             wish=versions.wish(app) if way in ("repair", "afresh") else "",
             report=asked.report,
+            granted=self._granted(app),
         )
         ends: list[Finished] = []
 

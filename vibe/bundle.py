@@ -92,7 +92,7 @@ def bundled(
         for shot in whole.history
     ]
     files |= {
-        "app.json": _json(to_data(whole.app)),
+        "app.json": _json(to_data(replace(whole.app, hosts=(), secrets=()))),
         "events.jsonl": "".join(to_json(event) + "\n" for event in whole.events).encode(),
         "history.json": _json(history),
         "transcript.html": transcript_html(archive, app_id).encode(),

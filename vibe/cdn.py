@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from urllib.parse import unquote, urlsplit
 
+from vibe import reach
 from vibe.libraries import VENDOR, Library, served
 
 _TAG = re.compile(r"<(?:script|link)\b[^<>]*>", re.I)
@@ -50,13 +51,16 @@ def to_vendor(
     return changed, list(dict.fromkeys(said))
 
 
-def remote(files: Mapping[str, str]) -> list[str]:
-    """A line for each script, style sheet or module that comes from another host, with its file."""
+def remote(files: Mapping[str, str], hosts: Collection[reach.Host] = ()) -> list[str]:
+    """A line for each script, style sheet or module that comes from another host than these, with
+    its file."""
     found: list[str] = []
     for path, text in files.items():
 
         def note(address: str, module: bool, path: str = path) -> str:
-            found.append(f"{path} loads {address[:200]}")
+            whole = f"https:{address}" if address.startswith("//") else address
+            if reach.of_address(whole) not in hosts:
+                found.append(f"{path} loads {address[:200]}")
             return address
 
         _led(path, text, note)

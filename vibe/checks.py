@@ -11,11 +11,14 @@ from vibe import cdn, libraries, vendored
 from vibe.app import Rung
 from vibe.browser import Eyes, Seen
 from vibe.errors import BoxLost
+from vibe.granted import NOTHING as NO_GRANT
+from vibe.granted import Granted
 from vibe.kinds import Kind
 from vibe.ladder import ADVICE, Ladder, probe
 from vibe.looking import Keep, look
 from vibe.modules import package_of
 from vibe.plan import Plan
+from vibe.reach import Host
 from vibe.running import Emit, NotServing, Running, how_it_ended, open_box, prepare, serve
 from vibe.sandbox import web
 from vibe.sandbox.engine import Box, Engine
@@ -78,10 +81,11 @@ async def examine(
     supplied: Supplied = NOTHING,
     image_id: str = "",
     kept: Mapping[str, bytes] = vendored.NONE,
+    granted: Granted = NO_GRANT,
 ) -> Examination:
     """Runs one attempt in a fresh box (of that very image, if an id is given) with the packages it
-    was supplied with and the libraries `kept` for its pages, and looks at it with `eyes`
-    when it has a page; `keep` gets the pictures.
+    was supplied with, the libraries `kept` for its pages and what it was granted, and looks at it
+    with `eyes` when it has a page; `keep` gets the pictures.
 
     `serving` is told of an app that serves, before a browser uses it. Raises EngineFault when the
     box, not the app, failed.
@@ -109,6 +113,7 @@ async def examine(
         packages=packages,
         image_id=image_id,
         kept=kept,
+        granted=granted,
     )
     running: Running | None = None
     seen: Seen | None = None
@@ -119,12 +124,12 @@ async def examine(
                 # the program finds all that it imports: it does without what could not be had
                 ladder.rungs[0] = replace(supplied.rung, name=ADVICE)
             if kind.vendor:
-                _libraries(ladder, files)
+                _libraries(ladder, files, granted.hosts)
             ready = await _prepared(ladder, box, kind, limits)
             if not ready:
                 runs = False
             elif kind.serves:
-                running = await _serving(ladder, box, kind, limits)
+                running = await _serving(ladder, box, kind, limits, granted.hosts)
                 runs = running is not None
                 if running is not None and serving and shares_nothing(kind, files):
                     await serving(running)
@@ -169,9 +174,9 @@ async def _prepared(ladder: Ladder, box: Box, kind: Kind, limits: Limits) -> boo
     return ladder.done("prepare", False, f"`{kind.prepare[0]}` refuses the code{first}", said)
 
 
-def _libraries(ladder: Ladder, files: Mapping[str, str]) -> None:
-    """Tells what a page loads from hosts that no box reaches, and what there is instead."""
-    if not (lines := cdn.remote(files)):
+def _libraries(ladder: Ladder, files: Mapping[str, str], hosts: tuple[Host, ...]) -> None:
+    """Tells what a page loads from hosts that it can't reach, and what there is instead."""
+    if not (lines := cdn.remote(files, hosts)):
         return
     count = "a file" if len(lines) == 1 else f"{len(lines)} files"
     sentence = f"The page needs {count} from another host, and there is no network: {lines[0]}."
@@ -228,11 +233,13 @@ def _missing(modules: list[str]) -> str:
     )
 
 
-async def _serving(ladder: Ladder, box: Box, kind: Kind, limits: Limits) -> Running | None:
+async def _serving(
+    ladder: Ladder, box: Box, kind: Kind, limits: Limits, hosts: tuple[Host, ...]
+) -> Running | None:
     """The rungs start, pages and alive; the running app when all of them pass."""
     ladder.stage("start", "Starting the program.")
     try:
-        running = await serve(box, kind, start_s=limits.start_s, emit=ladder.emit)
+        running = await serve(box, kind, start_s=limits.start_s, emit=ladder.emit, hosts=hosts)
     except NotServing as failure:
         ladder.done("start", False, failure.sentence, failure.evidence)
         return None

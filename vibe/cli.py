@@ -109,6 +109,12 @@ def parser() -> argparse.ArgumentParser:
     what.add_argument("--code", action="store_true", help="its files")
     run = add("run", "Run an app: serve its preview, or run a script.", commands.run, app=True)
     run.add_argument("args", metavar="ARGS", nargs="*", help="a script's arguments, after --")
+    run.add_argument("--secret", metavar="NAME", action="append", default=[],
+                     help="a variable it gets: yours of that name, or you are asked")  # fmt: skip
+    allow = add("allow", "Let an app reach hosts by name.", gallery.allow, app=True)
+    allow.add_argument("hosts", metavar="HOST", nargs="*",
+                       help="all that it may reach: api.example.com, or with :8443")  # fmt: skip
+    allow.add_argument("--none", action="store_true", help="no network any more")
     check = add("check", "Run apps' checks again, without a model.", commands.check)
     check.add_argument("id", metavar="ID", nargs="?", help="an app's id, or how it alone begins")
     check.add_argument("--all", action="store_true", help="every app of the gallery")

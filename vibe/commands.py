@@ -6,13 +6,15 @@ import argparse
 import asyncio
 import contextlib
 import dataclasses
+import getpass
+import os
 import signal
 import sys
-from collections.abc import Coroutine, Iterable
+from collections.abc import Coroutine, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from vibe import kinds
+from vibe import kinds, reach
 from vibe.app import App
 from vibe.errors import UserError
 from vibe.events import Asked, Finished, to_json
@@ -211,11 +213,39 @@ def run(settings: Settings, arguments: argparse.Namespace) -> int:
     if kinds.kind(app.kind).serves:
         if arguments.args:
             raise UserError("This app has a page; it takes no arguments.", f"vibe run {app.id}")
-        return finish(_run_served(settings, app))
-    return finish(_run_script(settings, app, arguments.args))
+        return finish(_run_served(settings, app, secrets_for(app, arguments.secret)))
+    secrets = secrets_for(app, arguments.secret)
+    return finish(_run_script(settings, app, arguments.args, secrets))
 
 
-async def _run_served(settings: Settings, app: App) -> int:
+def secrets_for(
+    app: App, named: Iterable[str], environ: Mapping[str, str] = os.environ
+) -> dict[str, str]:
+    """The values of the secrets that the app is run with: for those `named`, the environment's
+    variable of that name; for the rest that it wants, and where there is none, what the person
+    types. Raises UserError for a named one that nobody gives."""
+    found: dict[str, str] = {}
+    named = [reach.variable(name) for name in named]
+    if named and not reach.recorded(app.hosts):
+        raise UserError(
+            "This app may reach no host, so it gets no secrets.",
+            f"Allow it one first: vibe allow {app.id} HOST",
+        )
+    wanted = reach.variables(app.secrets) if reach.recorded(app.hosts) else ()
+    for name in dict.fromkeys([*named, *wanted]):
+        value = environ.get(name, "") if name in named else ""
+        if not value and sys.stdin.isatty():
+            value = getpass.getpass(f"{name} (not shown, kept in memory only): ")
+        if value.strip():
+            found[name] = reach.secret(value)
+        elif name in named:
+            raise UserError(f"There is no value for {name}.", "Set that variable, or type it.")
+        else:
+            say(f"It runs without {name}.")
+    return found
+
+
+async def _run_served(settings: Settings, app: App, secrets: Mapping[str, str]) -> int:
     from vibe.listening import bind
     from vibe.opening import open_studio, serve_previews
 
@@ -224,6 +254,8 @@ async def _run_served(settings: Settings, app: App) -> int:
     with contextlib.closing(bind(own)) as sock:
         own = dataclasses.replace(own, port=sock.getsockname()[1])
         async with open_studio(own) as studio:
+            for name, value in secrets.items():
+                await studio.give(app.id, name, value)
             live = await studio.run(app.id)
 
             def ready() -> None:
@@ -234,14 +266,20 @@ async def _run_served(settings: Settings, app: App) -> int:
     return OK
 
 
-async def _run_script(settings: Settings, app: App, args: list[str]) -> int:
+async def _run_script(
+    settings: Settings, app: App, args: list[str], secrets: Mapping[str, str]
+) -> int:
     from vibe.opening import open_studio
 
     stdin = b"" if sys.stdin.isatty() else await asyncio.to_thread(sys.stdin.buffer.read)
     async with open_studio(settings) as studio:
+        for name, value in secrets.items():
+            await studio.give(app.id, name, value)
         outcome = await studio.run_script(
             app.id, args, stdin=stdin, on_output=Passing(sys.stdout, sys.stderr)
         )
+        for sentence in studio.refusals(app.id):
+            say(f"Refused: {sentence}")
     if outcome.how in ("ok", "error") and outcome.exit_code is not None:
         code = outcome.exit_code
         return code if code >= 0 else 128 - code

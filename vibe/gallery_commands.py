@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from vibe import reach
 from vibe.app import App
 from vibe.archive import Archive
 from vibe.errors import NoSuchApp, UserError
@@ -81,6 +82,10 @@ def _show(app: App, files: dict[str, bytes]) -> None:
             print(f"          ✓ {clean(phrase)}")
         for phrase in app.verdict.unverified:
             print(f"          ? {clean(phrase)}")
+    if app.hosts:
+        print(f"Reaches   {', '.join(map(str, reach.recorded(app.hosts)))}")
+    if app.secrets:
+        print(f"Secrets   {', '.join(reach.variables(app.secrets))} (asked for when it is run)")
     for revision in app.revisions:
         print(f"r{revision.number:<9}{short(clean(revision.request), 80)}")
     spent = app.spent
@@ -175,6 +180,23 @@ def keep(settings: Settings, arguments: argparse.Namespace) -> int:
         say(f"{app.id} is kept until you discard it.")
     else:
         say(f"{app.id} goes to the trash on {end:%d %B %Y} unless it is used." if end else app.id)
+    return 0
+
+
+def allow(settings: Settings, arguments: argparse.Namespace) -> int:
+    from vibe.studio import Studio
+
+    if bool(arguments.hosts) == arguments.none:
+        raise UserError("Say which hosts the app may reach.", "Name them, or give --none.")
+    wanted = find(opened(settings), arguments.id)
+
+    async def allowed() -> App:
+        # no engine: another Vibe that runs the app sees for itself what its record allows
+        async with Studio(settings, None) as studio:
+            return await studio.allow(wanted.id, arguments.hosts)
+
+    app = asyncio.run(allowed())
+    say(f"{app.id}: {reach.in_words(reach.recorded(app.hosts))}.")
     return 0
 
 

@@ -6,7 +6,7 @@ import asyncio
 import html
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -15,6 +15,7 @@ from vibe import hosts
 from vibe.errors import BoxLost, EngineFault
 from vibe.headers import Foreign, preview_policy, request_headers, response_headers
 from vibe.hosts import Headers, Receive, Scope, Send, header
+from vibe.reach import Host
 from vibe.relay import Refused, Relay
 from vibe.sandbox.engine import Stream
 from vibe.settings import Settings
@@ -166,7 +167,7 @@ class Gateway:
             {
                 "type": "http.response.start",
                 "status": head.status,
-                "headers": [*headers, *self._policy(host)],
+                "headers": [*headers, *self._policy(host, live.hosts)],
             }
         )
         try:
@@ -179,9 +180,9 @@ class Gateway:
             return
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    def _policy(self, host: str) -> Headers:
+    def _policy(self, host: str, allowed: Sequence[Host] = ()) -> Headers:
         socket_scheme = "wss" if self._hosts.preview_scheme == "https" else "ws"
-        return preview_policy(host, socket_scheme, self._hosts.ui_origins)
+        return preview_policy(host, socket_scheme, self._hosts.ui_origins, allowed)
 
     async def _page(
         self, send: Send, host: str, status: int, title: str, sentence: str, refresh: int = 0

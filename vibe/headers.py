@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from urllib.parse import urljoin, urlsplit
 
 from vibe.hosts import Headers, split
+from vibe.reach import Host
 
 UI_COOKIES = ("_streamlit_user", "_streamlit_user_tokens", "_streamlit_session")
 """Cookies of Vibe's own UI. `_streamlit_xsrf` is not among them: a Streamlit app in a preview
@@ -41,10 +43,11 @@ games and copy buttons use them, and each needs a click."""
 _LOOPBACK = ("localhost", "127.0.0.1", "0.0.0.0", "[::1]")  # noqa: S104 - compared, not bound
 _BLANK = "".join(map(chr, range(33)))
 
-CONNECTIONS = b"(response-origin);redirects=allow;webrtc=block"
+CONNECTIONS = "(response-origin{});redirects=allow;webrtc=block"
 """Connection Allowlists (WICG; Chrome and Edge since 152): whatever a page and its frames and
-workers do, the browser connects to the page's own host only. Unlike CSP it also holds WebRTC,
-preconnect, name look-ups and the page's own navigation. Redirects are the gateway's to judge."""
+workers do, the browser connects to the page's own host only, and to the ones that a person has
+allowed. Unlike CSP it also holds WebRTC, preconnect, name look-ups and the page's own navigation.
+Redirects are the gateway's to judge."""
 
 
 class Foreign(Exception):
@@ -55,16 +58,24 @@ class Foreign(Exception):
         self.place = place
 
 
-def preview_policy(host: str, socket_scheme: str, framed_by: tuple[str, ...]) -> Headers:
+def preview_policy(
+    host: str, socket_scheme: str, framed_by: tuple[str, ...], allowed: Sequence[Host] = ()
+) -> Headers:
     """The security headers of every answer at a preview's host.
 
-    Its pages may load from and talk to their own host only, may be framed by the UI only, and get
-    no pop-ups: an address opened by a click would carry data out. The referrer stays on the host.
+    Its pages may load from and talk to their own host and the `allowed` ones, over TLS, and no
+    other; they frame, and send forms to, their own alone. They may be framed by the UI only, and
+    get no pop-ups: an address opened by a click would carry data out. The referrer stays here.
     """
+    # a host that is met without TLS is for the program in the box, not for a person's browser
+    others = [f"{each.name}:{each.port}" for each in allowed if each.port != 80]
+    loaded = "".join(f" https://{each}" for each in others)
+    called = "".join(f" https://{each} wss://{each}" for each in others)
     csp = "; ".join(
         (
-            "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:",
-            f"connect-src 'self' {socket_scheme}://{host} data: blob:",
+            f"default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:{loaded}",
+            f"connect-src 'self' {socket_scheme}://{host} data: blob:{called}",
+            *(("frame-src 'self' data: blob:",) if others else ()),
             "worker-src 'self' blob:",
             "object-src 'none'",
             "base-uri 'self'",
@@ -76,7 +87,10 @@ def preview_policy(host: str, socket_scheme: str, framed_by: tuple[str, ...]) ->
     )
     return [
         (b"content-security-policy", csp.encode()),
-        (b"connection-allowlist", CONNECTIONS),
+        (
+            b"connection-allowlist",
+            CONNECTIONS.format("".join(f' "https://{each}"' for each in others)).encode(),
+        ),
         (b"referrer-policy", b"same-origin"),
         (b"permissions-policy", ", ".join(f"{name}=()" for name in _DEVICES).encode()),
         (b"x-content-type-options", b"nosniff"),

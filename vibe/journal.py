@@ -68,6 +68,10 @@ class Redactor:
         self._tails: dict[tuple[str, str], str] = {}
         self._lock = Lock()
 
+    def mask(self, secrets: Sequence[str]) -> None:
+        """Masks these from now on instead of those of before."""
+        self._secrets = tuple(secrets)
+
     def redacted(self, app_id: str, events: Iterable[Event]) -> list[Event]:
         """As many events, without secrets; of a streamed text also those that span events."""
         masked: list[Event] = []

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 
+from vibe import reach
 from vibe.browser import CheckSeen, Eyes, Seen
 from vibe.errors import BoxLost, EngineFault
 from vibe.events import Notice
@@ -25,6 +27,8 @@ IDLE_WORDS = re.compile(
     re.I,
 )
 """Buttons that may rightly do nothing visible, even after the others have been used."""
+OUT_OF_REACH = re.compile(r"failed to fetch|network ?error|load failed|net::ERR_", re.I)
+"""How a page's own errors name a host that did not answer."""
 PROVES_NOTHING = {"open", "not_see", "wait", "reload", "press"}
 """Steps that an empty page passes."""
 
@@ -59,10 +63,14 @@ async def look(
         sentence = f"It ends while it is used: {how_it_ended(running.command.result())}."
         ladder.done("alive", False, sentence, running.printed.tail)
         return seen
-    _errors(ladder, seen, running)
+    seen, missed = without_missed(seen, running.hosts)
+    if missed:
+        out = ", ".join(missed)
+        ladder.emit(Notice(text=f"The browser that checks apps has no network: it missed {out}."))
+    _errors(ladder, seen, running, missed)
     dead = dead_controls(seen)
     ladder.done(
-        "controls",
+        _counted("controls", not dead, missed),
         not dead,
         f"Nothing happens on: {', '.join(dead)}." if dead else _controls_sentence(seen),
         "\n".join(f"{c.label!r} ({c.tag}): changed={c.changed}" for c in seen.controls),
@@ -70,8 +78,35 @@ async def look(
     if kind.name in ("flask", "fastapi"):
         await _routes(ladder, kind, running)
     for check, found, name in zip(plan.checks, seen.checks, names[2:], strict=True):
-        _check(ladder, check, found, name)
+        _check(ladder, check, found, name, missed)
     return seen
+
+
+def without_missed(seen: Seen, hosts: Sequence[reach.Host]) -> tuple[Seen, list[str]]:
+    """What was seen without what failed only because the browser's box has no network, and those
+    of the app's own `hosts` that its page asked in vain: that says nothing about the app."""
+    missed: set[str] = set()
+
+    def ours(line: str, schemes: str) -> bool:
+        address = re.search(rf"(?:{schemes})://[^\s'\"<>]+", line)
+        asked = reach.of_address(address[0]) if address else None
+        if asked is None or asked not in hosts:
+            return False
+        missed.add(str(asked))
+        return True
+
+    failed = tuple(line for line in seen.failed if not ours(line, "https|wss"))
+    console = tuple(line for line in seen.console if not ours(line, "wss"))
+    if not missed:
+        return seen, []
+    console = tuple(line for line in console if not OUT_OF_REACH.search(line))
+    errors = tuple(line for line in seen.errors if not OUT_OF_REACH.search(line))
+    return replace(seen, failed=failed, console=console, errors=errors), sorted(missed)
+
+
+def _counted(name: str, passed: bool, missed: Sequence[str]) -> str:
+    """The rung's name; a failure that a host out of reach may explain is told and not counted."""
+    return ADVICE if missed and not passed else name
 
 
 def _renders(ladder: Ladder, seen: Seen, running: Running, pictures: tuple[str, str]) -> bool:
@@ -91,7 +126,7 @@ def _renders(ladder: Ladder, seen: Seen, running: Running, pictures: tuple[str, 
     return ladder.done("renders", True, sentence, pictures=pictures)
 
 
-def _errors(ladder: Ladder, seen: Seen, running: Running) -> None:
+def _errors(ladder: Ladder, seen: Seen, running: Running, missed: Sequence[str]) -> None:
     faults = [*seen.exceptions, *seen.errors, *seen.console, *seen.failed]
     if not faults:
         ladder.done("errors", True, "The page has no errors.")
@@ -101,7 +136,8 @@ def _errors(ladder: Ladder, seen: Seen, running: Running) -> None:
     if any(re.match(r"5\d\d ", failed) for failed in seen.failed):
         evidence = f"{running.printed.tail[-4000:]}\n{evidence}"  # the server's own traceback
     said = faults[0].splitlines()[0][:200] if faults[0].strip() else ""
-    ladder.done("errors", False, f"The page has {count}: {said}", evidence)
+    name = _counted("errors", False, missed)
+    ladder.done(name, False, f"The page has {count}: {said}", evidence)
 
 
 async def _routes(ladder: Ladder, kind: Kind, running: Running) -> None:
@@ -127,8 +163,10 @@ async def _routes(ladder: Ladder, kind: Kind, running: Running) -> None:
     ladder.done("routes", False, f"The page {first['path']}{where} answers {said}.", evidence)
 
 
-def _check(ladder: Ladder, check: Check, found: CheckSeen, picture: str) -> None:
-    name = ADVICE if proves_nothing(check) else "check"
+def _check(
+    ladder: Ladder, check: Check, found: CheckSeen, picture: str, missed: Sequence[str]
+) -> None:
+    name = ADVICE if proves_nothing(check) else _counted("check", found.passed, missed)
     sentence = check.name if found.passed else f"{check.name}: {found.why}"
     ladder.done(
         name,

@@ -195,6 +195,7 @@ async def _plan(request: Request, bench: Workbench, emit: Emit) -> Plan:
         current_plan=so_far,
         data=request.sample,
         pictures=request.pictures,
+        granted=request.granted,
     )
     return await write_plan(prompt, request.kind, bench.model, bench.budget, emit)
 

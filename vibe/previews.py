@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from vibe.archive import Archive
 from vibe.errors import EngineFault, NoSuchApp, UserError
 from vibe.events import Acted, Output, now
+from vibe.reach import Host
 from vibe.running import Running, how_it_ended
 from vibe.sandbox.engine import Box
 from vibe.sandbox.places import Places
@@ -44,6 +45,11 @@ class Live:
     @property
     def box(self) -> Box:
         return self.running.box
+
+    @property
+    def hosts(self) -> tuple[Host, ...]:
+        """What its pages may reach beside the app itself."""
+        return self.running.hosts
 
 
 class Previews:

@@ -11,6 +11,7 @@ from functools import cache
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from vibe import libraries
+from vibe.granted import NOTHING, Granted
 from vibe.kinds import Kind, kinds
 from vibe.model import Message, Prompt, Role
 from vibe.settings import TEMPLATES
@@ -54,6 +55,7 @@ def plan(
     current_plan: str,
     data: str,
     pictures: tuple[bytes, ...] = (),
+    granted: Granted = NOTHING,
 ) -> Prompt:
     """The call that makes (or, with `current_plan` as YAML, updates) the plan."""
     return _render(
@@ -67,6 +69,7 @@ def plan(
         current_plan=current_plan,
         data=data,
         pictures=pictures,
+        granted=granted,
     )
 
 
@@ -81,6 +84,7 @@ def code(
     example: tuple[str, str] | None = None,
     lessons: str = "",
     role: Role = "code",
+    granted: Granted = NOTHING,
 ) -> Prompt:
     """The call that writes the files, or with `files` changes them."""
     example_plan, example_code = example or ("", "")
@@ -97,6 +101,7 @@ def code(
         example_plan=example_plan,
         example_code=example_code,
         lessons=lessons,
+        granted=granted,
     )
 
 
@@ -109,6 +114,7 @@ def repair(
     report: str,
     data: str = "",
     apart: bool = False,
+    granted: Granted = NOTHING,
 ) -> Prompt:
     """The call that mends the files after what `report` says, or `apart` by another way than the
     first that comes to mind."""
@@ -123,6 +129,7 @@ def repair(
         report=report,
         data=data,
         apart=apart,
+        granted=granted,
     )
 
 

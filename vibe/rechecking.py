@@ -12,6 +12,7 @@ from vibe.browser import Eyes
 from vibe.checks import examine
 from vibe.errors import UserError
 from vibe.events import Acted, Event, now
+from vibe.granted import NOTHING, Granted
 from vibe.kinds import kind as kind_named
 from vibe.plan import plan_from_data
 from vibe.sandbox import lock
@@ -21,7 +22,9 @@ from vibe.supply import Supplied
 from vibe.verdict import judge
 
 
-async def recheck(engine: Engine, archive: Archive, app: App, limits: Limits) -> App:
+async def recheck(
+    engine: Engine, archive: Archive, app: App, limits: Limits, granted: Granted = NOTHING
+) -> App:
     """The app with the verdict of today, archived with the events of the check.
 
     Raises UserError for an app without a program, EngineFault when it can't be run at all; the
@@ -51,6 +54,7 @@ async def recheck(engine: Engine, archive: Archive, app: App, limits: Limits) ->
             supplied=Supplied(ground.lock),
             image_id=ground.image_id,
             kept=await asyncio.to_thread(archive.vendored, app.id),
+            granted=granted,
         )
         if examination.running is not None:
             await examination.running.stop()

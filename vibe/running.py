@@ -12,7 +12,9 @@ from typing import Literal
 from vibe import vendored
 from vibe.errors import BoxLost
 from vibe.events import BoxStarted, Event, Fixed, Output, Stage
+from vibe.granted import NOTHING, Granted
 from vibe.kinds import Kind
+from vibe.reach import Host
 from vibe.sandbox import web
 from vibe.sandbox.engine import Box, BoxSpec, Engine, Outcome
 
@@ -70,6 +72,8 @@ class Running:
     """When its box will be at the end of its life, by the monotonic clock."""
     stateless: bool = False
     """Whether two pages of one browser never meet (Streamlit: each has a session of its own)."""
+    hosts: tuple[Host, ...] = ()
+    """Hosts that its pages may reach from a person's browser."""
 
     async def stop(self) -> None:
         await self.box.stop()
@@ -98,10 +102,11 @@ async def open_box(
     packages: str = "",
     image_id: str = "",
     kept: Mapping[str, bytes] = vendored.NONE,
+    granted: Granted = NOTHING,
 ) -> Box:
     """A started box, of the kind's image, with the app's files in /work, the libraries that its
-    pages load (first those `kept` for it) in /work/vendor, and what the user
-    attached in /work/data, which can't be written."""
+    pages load (first those `kept` for it) in /work/vendor, what the user attached in /work/data,
+    which can't be written, and what the app was granted."""
     if kind is not None and kind.vendor:
         files = {**await asyncio.to_thread(vendored.needed, files, kept), **files}
     box = await engine.start(
@@ -120,6 +125,8 @@ async def open_box(
         await box.put({**files, **{f"data/{name}": content for name, content in data.items()}})
         if data:  # a slip must not change what the next run reads; the archive has its own
             await box.run(["chmod", "-R", "a-w", "data"], wall_s=10.0)
+        if kind is None or not kind.vendor:  # else nothing in it is the app's own program
+            await granted.equip(box)
     except BaseException:
         await box.stop()
         raise
@@ -143,7 +150,9 @@ async def prepare(box: Box, kind: Kind, *, wall_s: float) -> Outcome | None:
     return await box.run(kind.preparing(), wall_s=wall_s)
 
 
-async def serve(box: Box, kind: Kind, *, start_s: float, emit: Emit) -> Running:
+async def serve(
+    box: Box, kind: Kind, *, start_s: float, emit: Emit, hosts: tuple[Host, ...] = ()
+) -> Running:
     """Starts a serving kind's command in `box` and waits until its ready path answers.
 
     Raises NotServing when the command ends or `start_s` passes first; the box is left to the
@@ -169,7 +178,8 @@ async def serve(box: Box, kind: Kind, *, start_s: float, emit: Emit) -> Running:
             )
         )
     until = began + LIFETIME_S
-    return Running(box, port, command, printed, until, stateless=kind.name == "streamlit")
+    stateless = kind.name == "streamlit"
+    return Running(box, port, command, printed, until, stateless, hosts)
 
 
 async def _ready(

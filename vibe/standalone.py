@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from vibe import reach
 from vibe.app import App
 from vibe.browser import step_value
 from vibe.errors import ModelFault, UserError
@@ -74,6 +75,8 @@ def standing_alone(
         "events": free(TRANSCRIPT[1], files) if choices.transcript else "",
         "licence": choices.licence,
         "data": bool(data),
+        "hosts": [str(host) for host in reach.recorded(app.hosts)],
+        "secrets": reach.variables(app.secrets),
     }
     program = kind.command[0] if kind is not None else ""
     built = {"built": program[1:] if program.startswith("./") else ""}

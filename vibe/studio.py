@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -18,6 +18,7 @@ from vibe import (
     diagnosis,
     expiry,
     pinning,
+    reach,
     rechecking,
     settings_file,
     versions,
@@ -29,7 +30,7 @@ from vibe.boxes import RunningBox, remove_box
 from vibe.building import Builds, text_files, texts
 from vibe.copies import copied
 from vibe.doctor import Finding, examine
-from vibe.errors import EngineFault, UserError
+from vibe.errors import EngineFault, UserError, VibeError
 from vibe.events import (
     Acted,
     Asked,
@@ -41,6 +42,8 @@ from vibe.events import (
     now,
 )
 from vibe.going_back import go_back
+from vibe.granted import Granted
+from vibe.grants import Grants
 from vibe.housekeeping import RESTING_S, keep_house
 from vibe.kinds import kind as kind_named
 from vibe.model import Endpoint, Model, OpenAIModel, Role, find_endpoint
@@ -56,6 +59,8 @@ from vibe.troubles import Trouble
 
 PATIENCE_S = 60.0
 """How long a person waits for a box to run an app in; a build waits as long as it takes."""
+GRANTS_S = 5.0
+"""How often it is looked whether another Vibe has taken an app's hosts away."""
 CLOCK_S = 6 * 3600.0
 """How often apps are looked through for those that have expired; days are what counts."""
 
@@ -67,7 +72,12 @@ class Studio:
     Every method raises NoSuchApp for an unknown id, UserError with a fix for bad input."""
 
     def __init__(
-        self, settings: Settings, engine: Engine | None, *, engine_fault: EngineFault | None = None
+        self,
+        settings: Settings,
+        engine: Engine | None,
+        *,
+        engine_fault: EngineFault | None = None,
+        grants: Callable[[Archive], Grants] = Grants,
     ) -> None:
         self.settings = settings
         self.engine = engine
@@ -77,6 +87,11 @@ class Studio:
         self.line = Places(settings.gallery, int(settings.boxes_gib * (1 << 30)))
         """Who waits for boxes, and who has them."""
         self.previews = Previews(settings, self.archive, self.line)
+        self.grants = grants(self.archive)
+        self._known = settings.secrets
+        """What was secret at the start; secrets of apps come and go."""
+        self._using: dict[str, set[asyncio.Task[Any]]] = {}
+        """By app, what runs its program beside previews and builds."""
         self._builds = Builds(
             lambda: self.settings,
             lambda: self.engine,
@@ -84,6 +99,7 @@ class Studio:
             self.previews,
             self._place,
             self._model,
+            self.grants.of,
         )
         self._opening: dict[str, asyncio.Lock] = {}
         self._saving = asyncio.Lock()
@@ -101,7 +117,8 @@ class Studio:
             self.line,
             lambda: self.settings.idle_minutes * 60.0,
         )
-        self._clocks = [asyncio.create_task(c) for c in (house, self._look_at_the_clock())]
+        others = (self._look_at_the_clock(), self._look_at_the_grants())
+        self._clocks = [asyncio.create_task(c) for c in (house, *others)]
         return self
 
     async def __aexit__(
@@ -119,6 +136,7 @@ class Studio:
         await asyncio.gather(*self._clocks, return_exceptions=True)
         await asyncio.gather(*map(self._builds.stop, self._builds), return_exceptions=True)
         await self.previews.close()
+        await self.grants.close()
         self.line.close()
         if self.engine is not None:
             await self.engine.close()
@@ -302,8 +320,9 @@ class Studio:
     async def run(self, app_id: str, *, revision: int | None = None, fresh: bool = False) -> Live:
         """The app's preview: the running one, or (also with `fresh`) a new box from the archived
         code, with no model call. Raises UserError for a script kind, EngineFault."""
-        async with self._opening.setdefault(app_id, asyncio.Lock()):
+        async with self._opening.setdefault(app_id, asyncio.Lock()), self._in_use(app_id):
             app = await asyncio.to_thread(self.archive.load, app_id)
+            granted = self.grants.of(app)
             chosen = versions.revision(app, revision)
             live = self.live(app_id)
             if live and not fresh and live.revision == chosen.number:
@@ -317,10 +336,11 @@ class Studio:
             data = await asyncio.to_thread(self.archive.data, app_id)
             output: list[Event] = []
             async with self._place(app_id, "python", patience_s=PATIENCE_S):
-                box = await self._box(app, files, data, output)
+                box = await self._box(app, files, data, output, granted)
                 try:
+                    start_s = self.settings.limits.start_s
                     running = await serve(
-                        box, kind, start_s=self.settings.limits.start_s, emit=output.append
+                        box, kind, start_s=start_s, emit=output.append, hosts=granted.hosts
                     )
                 except NotServing as failure:
                     await box.stop()
@@ -355,8 +375,8 @@ class Studio:
         files = await asyncio.to_thread(self.archive.files, app_id, chosen.commit)
         data = await asyncio.to_thread(self.archive.data, app_id)
         output: list[Event] = []
-        async with self._place(app_id, "python", patience_s=PATIENCE_S):
-            box = await self._box(app, files, data, output)
+        async with self._in_use(app_id), self._place(app_id, "python", patience_s=PATIENCE_S):
+            box = await self._box(app, files, data, output, self.grants.of(app))
             try:
                 printed = Printed(output.append)
 
@@ -391,7 +411,12 @@ class Studio:
         return outcome
 
     async def _box(
-        self, app: App, files: Mapping[str, bytes], data: Mapping[str, bytes], output: list[Event]
+        self,
+        app: App,
+        files: Mapping[str, bytes],
+        data: Mapping[str, bytes],
+        output: list[Event],
+        granted: Granted,
     ) -> Box:
         """A box like the one the app first worked in; what differs is in its transcript."""
         engine = self._engine()
@@ -406,6 +431,7 @@ class Studio:
             packages=ground.packages,
             image_id=ground.image_id,
             kept=await asyncio.to_thread(self.archive.vendored, app.id),
+            granted=granted,
         )
 
     async def check(self, app_id: str) -> App:
@@ -413,9 +439,12 @@ class Studio:
         UserError while it is being built."""
         app = await asyncio.to_thread(self.archive.load, app_id)
         with self.archive.claim(app_id):
-            async with self._place(app_id, "python", "browser", patience_s=PATIENCE_S):
+            async with (
+                self._in_use(app_id),
+                self._place(app_id, "python", "browser", patience_s=PATIENCE_S),
+            ):
                 return await rechecking.recheck(
-                    self._engine(), self.archive, app, self.settings.limits
+                    self._engine(), self.archive, app, self.settings.limits, self.grants.of(app)
                 )
 
     async def wheels(self, app_id: str) -> dict[str, bytes]:
@@ -485,12 +514,132 @@ class Studio:
         if live is not None:
             await self.previews.keep_results(app_id, live.box)
 
+    # What an app is allowed
+
+    async def allow(self, app_id: str, hosts: Sequence[str]) -> App:
+        """Lets the app reach these hosts and no other; none takes every host and secret away. What
+        runs of it is ended at once. Raises UserError for a name that can't be allowed."""
+        allowed = tuple(map(str, reach.hosts(hosts)))
+        app = await asyncio.to_thread(self.archive.load, app_id)
+        if app.hosts == allowed:
+            return app
+        if set(allowed) > set(app.hosts):
+            self._refuse_while_building(app_id)
+        app = replace(app, hosts=allowed, secrets=app.secrets if allowed else ())
+        words = f"{reach.in_words(reach.recorded(allowed))}."
+        await self._regranted(app, Acted(action="allowed", detail=words))
+        if not allowed:
+            self.grants.forget(app_id)
+            self._masks()
+        return app
+
+    async def give(self, app_id: str, name: str, value: str) -> App:
+        """Gives the app a secret in the environment variable `name`, kept in memory alone; its
+        boxes have it from the next one on. Raises UserError for an app that may reach no host."""
+        name, value = reach.variable(name), reach.secret(value)
+        app = await asyncio.to_thread(self.archive.load, app_id)
+        if not reach.recorded(app.hosts):
+            raise UserError(
+                "This app may reach no host, so it gets no secrets.", "Allow it a host first."
+            )
+        names = reach.variables([*app.secrets, name])
+        if name not in names:
+            raise UserError(f"{reach.MOST} secrets are the most for one app.")
+        self._refuse_while_building(app_id)
+        self.grants.give(app_id, name, value)
+        self._masks()
+        app = replace(app, secrets=names)
+        await self._regranted(
+            app, Acted(action="given", detail=f"{name}, for as long as Vibe runs")
+        )
+        return app
+
+    async def take_back(self, app_id: str, name: str) -> App:
+        """Forgets one of the app's secrets, and that it wants one of that name."""
+        app = await asyncio.to_thread(self.archive.load, app_id)
+        if name not in app.secrets:
+            return app
+        app = replace(app, secrets=tuple(n for n in app.secrets if n != name))
+        await self._regranted(app, Acted(action="taken back", detail=name[:80]))
+        self.grants.forget(app_id, name)
+        self._masks()
+        return app
+
+    def granted(self, app: App) -> Granted:
+        """The hosts that the app may reach now, and which of its secrets are given."""
+        return self.grants.of(app)
+
+    def refusals(self, app_id: str) -> list[str]:
+        """What the app's programs asked to reach in vain, in sentences."""
+        return self.grants.refusals(app_id)
+
+    async def _regranted(self, app: App, acted: Acted) -> None:
+        """Writes what an app is granted now, and ends whatever runs with what it was before."""
+        record = await asyncio.to_thread(self.archive.load, app.id)
+        record = replace(record, hosts=app.hosts, secrets=app.secrets)
+        await asyncio.to_thread(self.archive.save, record)
+        await asyncio.to_thread(self.archive.append, app.id, [acted], sync=True)
+        await self._end_all(app.id)
+
+    async def _end_all(self, app_id: str) -> None:
+        """Cuts the app's connections at once, then ends all that runs of it."""
+        boxes = await self.grants.cut(app_id)
+        await self._builds.stop(app_id)
+        using = self._using.pop(app_id, set())
+        for task in using:
+            task.cancel()
+        await asyncio.gather(*using, return_exceptions=True)
+        await self.close_preview(app_id)
+        for box in boxes:
+            with suppress(EngineFault):  # the engine's sweep removes it
+                await box.stop()
+
+    def _masks(self) -> None:
+        """Has the secrets of apps masked wherever Vibe's own are."""
+        secrets = (*self._known, *self.grants.values())
+        self.settings = replace(self.settings, secrets=secrets)
+        self.archive.mask(self.settings.known_secrets)
+        self.previews.troubles.mask(self.settings.known_secrets)
+
+    async def _look_at_the_grants(self) -> None:
+        """Ends what may reach hosts that another Vibe on this gallery no longer allows it."""
+        while True:
+            await asyncio.sleep(GRANTS_S)
+            for app_id in await self.grants.changed():
+                with suppress(VibeError):
+                    await self._end_all(app_id)
+
+    @asynccontextmanager
+    async def _in_use(self, app_id: str) -> AsyncIterator[None]:
+        """Something that runs the app's program, until what the app may have changes: then it is
+        ended, which raises UserError."""
+        task = asyncio.current_task()
+        assert task is not None, "the studio is used from tasks"
+        using = self._using.setdefault(app_id, set())
+        using.add(task)
+        try:
+            yield
+        except asyncio.CancelledError:
+            if self._using.get(app_id) is using:
+                raise
+            task.uncancel()
+            raise UserError(
+                "It was ended: what the app may reach has changed.", "Start it again."
+            ) from None
+        finally:
+            using.discard(task)
+
+    def _refuse_while_building(self, app_id: str) -> None:
+        if app_id in self._builds:
+            raise UserError("This app is being built.", "Wait for it, or stop it.")
+
     # The gallery
 
     async def discard(self, app_id: str) -> App:
-        """Stops everything of the app and moves it to the trash."""
-        await self.stop(app_id)
-        await self.close_preview(app_id)
+        """Stops everything of the app and moves it to the trash; its secrets are forgotten."""
+        await self._end_all(app_id)
+        self.grants.forget(app_id)
+        self._masks()
         return await asyncio.to_thread(self.archive.discard, app_id)
 
     async def restore(self, app_id: str) -> App:

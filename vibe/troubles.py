@@ -54,6 +54,10 @@ class Troubles:
         self._secrets = secrets
         self._of: dict[str, dict[str, Trouble]] = {}
 
+    def mask(self, secrets: Sequence[str]) -> None:
+        """Masks these from now on instead of those of before."""
+        self._secrets = tuple(secrets)
+
     def of(self, app_id: str) -> list[Trouble]:
         """The app's troubles, the newest first; symptoms only where nothing explains them."""
         there = sorted(self._of.get(app_id, {}).values(), key=lambda t: t._seen, reverse=True)

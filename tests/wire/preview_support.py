@@ -62,6 +62,7 @@ class Running:
     token: str = TOKEN
     app_id: str = "app-1"
     box: LoopbackBox = field(default_factory=LoopbackBox)
+    hosts: tuple = ()
 
 
 @contextlib.asynccontextmanager

@@ -16,6 +16,7 @@ from vibe.doctor import Finding
 from vibe.endpoints import NOT_CHAT
 from vibe.errors import EngineFault, UserError
 from vibe.events import Asked, Finished
+from vibe.granted import Granted
 from vibe.model import Endpoint, Role
 from vibe.model_trial import Tried
 from vibe.previews import Live
@@ -182,6 +183,21 @@ class Bridge:
 
     def keep(self, app_id: str, yes: bool = True) -> App:
         return self._wait(self._studio.keep(app_id, yes))
+
+    def allow(self, app_id: str, hosts: Sequence[str]) -> App:
+        return self._wait(self._studio.allow(app_id, hosts), BOX_S)
+
+    def give(self, app_id: str, name: str, value: str) -> App:
+        return self._wait(self._studio.give(app_id, name, value), BOX_S)
+
+    def take_back(self, app_id: str, name: str) -> App:
+        return self._wait(self._studio.take_back(app_id, name), BOX_S)
+
+    def granted(self, app: App) -> Granted:
+        return self._wait(_called(self._studio.granted, app))
+
+    def refusals(self, app_id: str) -> list[str]:
+        return self._wait(_called(self._studio.refusals, app_id))
 
     def go_back(self, app_id: str, revision: int) -> App:
         return self._wait(self._studio.go_back(app_id, revision))

@@ -11,6 +11,7 @@ import streamlit as st
 
 from vibe.app import App
 from vibe.expiry import days_left
+from vibe.ui import network
 from vibe.ui.asking import ask
 from vibe.ui.bridge import Bridge
 from vibe.ui.words import (
@@ -28,6 +29,7 @@ from vibe.ui.words import (
 ASSETS = Path(__file__).parent / "assets"
 
 MENU = {
+    network.LABEL: ":material/lan: Network",
     "Duplicate": ":material/content_copy: Duplicate",
     "Transcript": ":material/receipt_long: Transcript",
     "Export": ":material/ios_share: Export",
@@ -60,6 +62,8 @@ def card(
         if app.spent.money:
             about.append(f"cost {money(app.spent.money)}")
         st.caption(" · ".join(part for part in about if part))
+        if app.hosts:
+            st.caption(f":material/lan: {plain(network.words(app))}")
         _expiry(bridge, app)
         st.space("stretch")
         with st.container(horizontal=True, gap="small"):

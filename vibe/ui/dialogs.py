@@ -10,7 +10,7 @@ from vibe.app import App
 from vibe.archive import Archive
 from vibe.events import to_json
 from vibe.export import transcript_html, transcript_markdown
-from vibe.ui import bundles, exporting, timeline
+from vibe.ui import bundles, exporting, network, timeline
 from vibe.ui.bridge import studio
 from vibe.ui.story import Reply, Story
 from vibe.ui.words import clean, plain, short
@@ -18,7 +18,10 @@ from vibe.ui.words import clean, plain, short
 
 def open_dialog(name: str, app: App) -> None:
     """Opens what a card's menu names."""
-    {"Transcript": transcript, "Export": export}[name](app)
+    if name == network.LABEL:
+        network.dialog(app.id)
+    else:
+        {"Transcript": transcript, "Export": export}[name](app)
 
 
 @st.dialog("Transcript", width="large", position="right", icon=":material/receipt_long:")

@@ -7,15 +7,15 @@ from functools import partial
 import streamlit as st
 
 from vibe.app import App
-from vibe.ui import other_ways, preview, repairing, workbench
+from vibe.ui import network, other_ways, preview, repairing, workbench
 from vibe.ui.asking import ask, show_refusal
 from vibe.ui.bridge import Bridge
 from vibe.ui.following import follow, story_of
 from vibe.ui.words import ICONS, age, clean, kind_title, plain, state
 
 
-def header(app: App) -> None:
-    """Title, how it is in words, kind, model and age."""
+def header(bridge: Bridge, app: App) -> None:
+    """Title, how it is in words, kind, model, age, and what it may reach."""
     word, colour = state(app)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.subheader(plain(app.title or app.idea), anchor=False, width="content")
@@ -28,6 +28,7 @@ def header(app: App) -> None:
     if app.seen:
         parts.append(f"seen working {age(app.seen)}")
     st.caption(plain(" · ".join(part for part in parts if part)))
+    network.row(bridge, app)
 
 
 def discarded(bridge: Bridge, app: App) -> None:
@@ -92,7 +93,7 @@ def show(bridge: Bridge, app: App) -> None:
         show_refusal()
         preview.draw(bridge, app, building)
         return
-    header(app)
+    header(bridge, app)
     show_refusal()
     left, right = st.columns([2, 3], gap="medium")
     with left:

@@ -6,11 +6,13 @@ from functools import partial
 
 import streamlit as st
 
+from vibe import reach
 from vibe.app import App
 from vibe.previews import Live
 from vibe.ui.asking import ask
 from vibe.ui.bridge import Bridge
 from vibe.ui.following import story_of
+from vibe.ui.words import plain
 
 FRAME_HEIGHT = 640
 FULL_HEIGHT = 900
@@ -68,8 +70,14 @@ def _toolbar(bridge: Bridge, app: App, live: Live, building: bool, full: bool) -
     if live.early:
         st.caption("It runs; its checks go on, and nothing you do here reaches them.")
     else:
-        st.caption(f"r{live.revision} · runs in a box without network")
+        box = f"a box that {_lower(live)}" if live.hosts else "a box without network"
+        st.caption(plain(f"r{live.revision} · runs in {box}"))
     return PHONE if phone else 0
+
+
+def _lower(live: Live) -> str:
+    words = reach.in_words(live.hosts)
+    return words[:1].lower() + words[1:]
 
 
 def _not_live(bridge: Bridge, app: App, building: bool) -> None:

@@ -119,6 +119,9 @@ def _logs(bridge: Bridge, app: App, building: bool) -> None:
 
 def _draw_logs(bridge: Bridge, app_id: str) -> None:
     live = bridge.live(app_id)
+    if refused := bridge.refusals(app_id):
+        st.caption("What it asked to reach in vain")
+        st.code(clean("\n".join(refused)), language=None, wrap_lines=True)
     if live is not None and not live.early:
         st.caption("What the running program printed last")
         _printed(live.running.printed.tail or "Nothing yet.")
