@@ -10,8 +10,9 @@ from playwright.async_api import Page
 AXE = (files("axe_playwright_python") / "axe.min.js").read_text("utf-8")
 
 STREAMLITS_OWN = {
-    ("color-contrast", r"react-syntax-highlighter-line-number"): "The line numbers beside code "
-    "have a colour that no theme option reaches. They say nothing that the code doesn't.",
+    ("color-contrast", r"^<span[^>]*react-syntax-highlighter-line-number"): "The line numbers "
+    "beside code have a colour that no theme option reaches. They say nothing that the code "
+    "doesn't.",
     ("scrollable-region-focusable", r"^<pre "): "Code that scrolls inside a fixed height has no "
     "tabindex of its own. Chrome, Edge and Firefox let the keyboard reach such a region "
     "themselves.",
@@ -20,13 +21,25 @@ STREAMLITS_OWN = {
 repeated in docs/ux-notes.md."""
 
 
+FIND = """async () => {
+  const found = await axe.run(document, {resultTypes: ["violations", "incomplete"]});
+  const unseen = (node) => node.any.some((check) => check.data?.messageKey === "equalRatio");
+  const doubted = found.incomplete
+    .map((rule) => ({...rule, nodes: rule.nodes.filter(unseen)}))
+    .filter((rule) => rule.nodes.length);
+  return [...found.violations, ...doubted];
+}"""
+"""Text in the very colour of its ground is no violation to axe, but a thing to look at: it may be
+meant to be unseen. Here nothing is."""
+
+
 async def violations(page: Page) -> list[str]:
     """The serious and critical ones that aren't excused, a line for each element."""
     await page.evaluate(AXE)
-    found = await page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+    found = await page.evaluate(FIND)
     return [
         f"{page.url}: {rule['id']} ({rule['impact']}): {node['html'][:200]}"
-        for rule in found["violations"]
+        for rule in found
         if rule["impact"] in ("serious", "critical")
         for node in rule["nodes"]
         if not any(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 
 import pytest
 from playwright.async_api import Locator, Page, expect
@@ -181,6 +182,33 @@ async def test_texts_are_readable_in_the_scheme_the_browser_prefers(
             behind, contrast = await shown.evaluate(CONTRAST)
             assert (behind < 0.2) == (scheme == "dark"), f"behind {text!r}"
             assert contrast >= 4.5, f"{text!r} has a contrast of {contrast:.1f}"
+
+
+WORDS = f"""code => {{
+  const contrast = {CONTRAST};
+  const walker = document.createTreeWalker(code, NodeFilter.SHOW_TEXT);
+  const found = [];
+  while (walker.nextNode()) {{
+    const around = walker.currentNode.parentElement;
+    if (walker.currentNode.textContent.trim() && !around.closest(".linenumber"))
+      found.push([walker.currentNode.textContent, contrast(around)[1]]);
+  }}
+  return found;
+}}"""
+"""Each piece of a code block's text with its contrast; the numbers of the lines left out."""
+
+
+@pytest.mark.parametrize("scheme", ["dark", "light"])
+async def test_every_word_of_code_and_of_logs_is_readable(vibe, log_app, open_page, scheme):
+    page = await open_page(color_scheme=scheme)
+    for name in ("Code", "Logs"):
+        await page.goto(f"{vibe.url}?app={log_app}&view={name}")
+        await settled(page)
+        block = page.get_by_role("main").locator("pre code").last
+        await expect(block).to_have_text(re.compile(r"\w"))
+        words = await block.evaluate(WORDS)
+        assert len(words) > (20 if name == "Code" else 0)
+        assert [word for word in words if word[1] < 4.5] == []
 
 
 async def test_the_gallery_shows_a_picture_of_each_app_with_a_page(
