@@ -238,6 +238,11 @@ class Archive:
         """The app's events from number `after` (from 0) on."""
         return journal.read(self._folder(app_id) / "events.jsonl", after)
 
+    def events_on(self, app_id: str, place: int) -> tuple[Events, int]:
+        """The app's events since an earlier look, which is a place in the transcript (from 0),
+        and the place of the next look; costs what is new, however long the transcript is."""
+        return journal.read_on(self._folder(app_id) / "events.jsonl", place)
+
     # Code
 
     def commit(

@@ -128,13 +128,15 @@ class Builds:
     async def follow(self, app_id: str, after: int = 0) -> AsyncGenerator[Event, None]:
         """The app's events from number `after` on: those there are, then the new ones as they
         come, until its build (if one is going on in this process) has ended."""
+        place = 0
         while True:
             going = self._going.get(app_id)
             if going:
                 going.changed.clear()
-            for event in await asyncio.to_thread(self._archive.events, app_id, after):
-                after += 1
+            events, place = await asyncio.to_thread(self._archive.events_on, app_id, place)
+            for event in events[after:]:
                 yield event
+            after = max(0, after - len(events))
             if going is None:
                 return
             if going is self._going.get(app_id):

@@ -60,6 +60,20 @@ def read(path: Path, after: int = 0) -> list[Event]:
     return [from_json(line.decode("utf-8", "replace")) for line in lines[after:]]
 
 
+def read_on(path: Path, place: int) -> tuple[list[Event], int]:
+    """The events from byte `place` on, and the place where the next one will begin; a last line
+    that is still being written is left for then."""
+    try:
+        with path.open("rb") as file:
+            file.seek(place)
+            content = file.read()
+    except FileNotFoundError:
+        return [], place
+    whole = content[: content.rfind(b"\n") + 1]
+    lines = [line for line in whole.split(b"\n") if line]
+    return [from_json(line.decode("utf-8", "replace")) for line in lines], place + len(whole)
+
+
 class Redactor:
     """Masks secrets in the events of many apps, remembering the end of each app's streams."""
 

@@ -196,11 +196,18 @@ def _no_starter(idea: str, kind: str) -> UserError:
 
 @cache
 def _load() -> tuple[Starter, ...]:
-    common = yaml.safe_load((FOLDER / "common.yaml").read_text("utf-8"))
+    common = _read(FOLDER / "common.yaml")
     return tuple(
-        _starter(path.parent.name, yaml.safe_load(path.read_text("utf-8")), common)
+        _starter(path.parent.name, _read(path), common)
         for path in sorted(FOLDER.glob("*/starter.yaml"))
     )
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """A file of ours; the parser in C, where there is one, takes a fifth of the time."""
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    data: dict[str, Any] = yaml.load(path.read_text("utf-8"), loader)  # noqa: S506 - both are safe
+    return data
 
 
 def _starter(name: str, data: dict[str, Any], common: dict[str, Any]) -> Starter:

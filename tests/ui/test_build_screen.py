@@ -16,6 +16,16 @@ from vibe.ui.words import JOINER, plain
 Screen = Callable[..., AppTest]
 
 
+def steps(page: AppTest) -> list[str]:
+    """The labels of the timeline's steps, the running one last."""
+    return [step.label for step in (*page.expander, *page.status)]
+
+
+def images(page: AppTest) -> list:
+    """The pictures on the screen."""
+    return [image.proto.imgs[0] for image in page.get("image") or page.get("imgs")]
+
+
 def test_the_empty_screen_offers_starters_and_says_what_is_missing(
     vibe: Bridge, screen: Screen
 ) -> None:
@@ -115,6 +125,8 @@ def test_each_attempts_checks_are_shown_with_steps_and_picture(
     )
     vibe.archive.save(replace(app, status="failed"))
     page = screen(app=app.id)
+    [thumb] = images(page)
+    assert thumb.alt == "The page at “Adds: no”", "the timeline shows the pictures small"
     page.get_by_key("view").set_value("checks").run()
     assert not page.exception
     shown = texts(page)
@@ -125,8 +137,7 @@ def test_each_attempts_checks_are_shown_with_steps_and_picture(
         "Not tried: Reload the page",
     ):
         assert words in shown
-    [image] = page.get("image") or page.get("imgs")
-    assert "Adds: no" in image.proto.imgs[0].alt
+    assert "Adds: no" in images(page)[-1].alt
     page.selectbox[0].select("r1 · attempt 1").run()
     assert "Older check" in texts(page)
     assert "Its picture is no longer kept." in texts(page)
@@ -163,7 +174,7 @@ def test_code_is_edited_by_hand_and_becomes_a_revision(vibe: Bridge, screen: Scr
     assert vibe.archive.files(app.id, "r2") == {"main.py": b"print('mine')\n"}
     page.run()
     assert "By hand · r2" in texts(page)
-    assert "No plan was made" not in [status.label for status in page.status]
+    assert "No plan was made" not in steps(page)
 
 
 def test_an_edit_that_can_t_be_run_is_not_lost(vibe: Bridge, screen: Screen) -> None:
@@ -321,7 +332,7 @@ def test_checks_that_were_cut_short_do_not_count_as_passed(vibe: Bridge, screen:
     ]
     vibe.archive.append(app.id, events, sync=True)
     vibe.archive.save(replace(app, status="stopped"))
-    labels = [status.label for status in screen(app=app.id).status]
+    labels = steps(screen(app=app.id))
     assert "Not checked to the end (1 passed)" in labels
 
 

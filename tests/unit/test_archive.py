@@ -130,6 +130,7 @@ def test_an_id_that_is_none_is_told_whatever_is_asked(archive: Archive, app_id: 
         lambda: archive.load(app_id),
         lambda: archive.append(app_id, [Notice(text="x")], sync=False),
         lambda: archive.events(app_id),
+        lambda: archive.events_on(app_id, 0),
         lambda: archive.commit(app_id, {"a": b""}, "x"),
         lambda: archive.files(app_id),
         lambda: archive.data(app_id),
@@ -266,6 +267,24 @@ def test_events_come_back_in_order_and_from_any_number_on(archive: Archive) -> N
     assert archive.events(app.id) == told
     assert archive.events(app.id, 2) == told[2:]
     assert archive.events(app.id, 3) == archive.events(app.id, 99) == []
+
+
+def test_a_second_look_at_a_transcript_gives_what_came_since(archive: Archive) -> None:
+    app = new(archive)
+    assert archive.events_on(app.id, 0) == ([], 0)
+    first, second = Notice(text="ü\nfirst"), Notice(text="second")
+    archive.append(app.id, [first], sync=False)
+    events, place = archive.events_on(app.id, 0)
+    assert events == [first]
+    assert archive.events_on(app.id, place) == ([], place)
+    archive.append(app.id, [second], sync=False)
+    with (archive.root / app.id / "events.jsonl").open("ab") as file:
+        file.write(b'{"type": "notice", "te')
+    events, place = archive.events_on(app.id, place)
+    assert events == [second], "a line that is still being written waits for the next look"
+    assert archive.events_on(app.id, place) == ([], place)
+    archive.append(app.id, [first], sync=False)
+    assert archive.events_on(app.id, place)[0][-1] == first
 
 
 def test_a_torn_last_line_is_left_out_and_the_next_event_starts_afresh(archive: Archive) -> None:

@@ -35,7 +35,7 @@ def transcript(app: App) -> None:
         _download("JSONL", app, "jsonl", "application/jsonl", partial(_jsonl, archive, app.id))
     story = Story()
     story.take(archive.events(app.id))
-    timeline.draw(story, building=False)
+    timeline.draw(story, building=False, picture=partial(archive.picture, app.id))
     replies = [reply for build in story.builds for reply in build.replies]
     if replies:
         st.caption("What the model was asked and wrote, call by call")

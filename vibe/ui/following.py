@@ -22,7 +22,8 @@ def story_of(bridge: Bridge, app_id: str) -> Story:
     if kept is None or kept[0] != app_id:
         kept = st.session_state["story"] = (app_id, Story())
     story = kept[1]
-    story.take(bridge.archive.events(app_id, story.taken))
+    events, story.place = bridge.archive.events_on(app_id, story.place)
+    story.take(events)
     return story
 
 
@@ -60,7 +61,12 @@ def _draw(bridge: Bridge, app_id: str, building: bool, previewed: str) -> None:
             ask(partial(bridge.stop, app_id))
             st.rerun(scope="app")
     told = build.finished is not None and build.finished.status in ("failed", "interrupted")
-    timeline.draw(story, building=building, ending=not told)
+    timeline.draw(
+        story,
+        building=building,
+        ending=not told,
+        picture=partial(bridge.archive.picture, app_id),
+    )
     if building and (question := bridge.question(app_id)):
         _ask(bridge, app_id, question)
 

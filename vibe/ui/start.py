@@ -44,6 +44,9 @@ def draw(studio: Bridge) -> None:
         max_upload_size=MAX_FILE_MB,
         height=96,
     )
+    if asked or st.session_state.get("picked"):
+        # Before anything that asks the disk or a model's server, so that it is seen at once
+        st.caption(":shimmer[Starting…]", text_alignment="center")
     wish: Wish | None = st.session_state.get("wish")
     chosen = again.offer(studio, wish) if wish else None
     example = None if wish else _examples()

@@ -128,6 +128,8 @@ class Story:
 
     def __init__(self) -> None:
         self.taken = 0
+        self.place = 0
+        """Where in the transcript the next look begins."""
         self.builds: list[Build] = []
         self.data: dict[str, dict[str, Any]] = {}
         """What was seen of the attached files, by name (see DataRead)."""

@@ -7,7 +7,7 @@ mark it complete. Text of the model, the user or the program goes through `st.te
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -31,25 +31,39 @@ from vibe.ui.words import (
 
 State = Literal["running", "complete", "error"]
 
+STEP_ICONS = {"complete": ":material/check_circle:", "error": ":material/error:"}
+
 WAYS = {"edited": "By hand", "repair": "Repair", "afresh": "Another approach"}
 """What a build is called that was not asked for in words."""
 
 LIVE_LINES = 200
 """Lines of the file being written that are shown while it comes."""
 
+THUMB = 96
+"""Pixels across of a check's picture beside the others."""
 
-def draw(story: Story, *, building: bool, ending: bool = True) -> None:
-    """Earlier builds folded, the last one open; without `ending` the page says how it ended."""
-    for build in story.builds[:-1]:
+Picture = Callable[[str], bytes | None]
+"""A check's picture by its name; None when it is no longer kept."""
+
+
+def draw(
+    story: Story, *, building: bool, ending: bool = True, picture: Picture | None = None
+) -> None:
+    """Earlier builds folded, the last one open, with the pictures of its checks; without `ending`
+    the page says how it ended."""
+    for number, build in enumerate(story.builds[:-1]):
         label = end_in_words(build.verdict, build.finished)
         title = f"r{build.revision} · {plain(short(build.text, 60))} · {label}"
-        _draw_build(st.expander(title, type="compact"), build, running=False)
+        part = st.expander(title, type="compact", key=f"build-{number}", on_change="rerun")
+        if part.open:  # what nobody looks at costs nothing, however many there were
+            _draw_build(part, build, running=False)
     if story.build:
         _draw_build(
             st.container(),
             story.build,
             running=building and story.build.finished is None,
             ending=ending,
+            picture=picture,
         )
 
 
@@ -81,7 +95,14 @@ def spent(build: Build, *, limits: Limits | None = None) -> str:
     return " · ".join(parts)
 
 
-def _draw_build(place: DeltaGenerator, build: Build, *, running: bool, ending: bool = True) -> None:
+def _draw_build(
+    place: DeltaGenerator,
+    build: Build,
+    *,
+    running: bool,
+    ending: bool = True,
+    picture: Picture | None = None,
+) -> None:
     request = place.container(border=True)
     what = WAYS.get(build.way, "Idea" if build.revision == 1 else "Change")
     request.caption(what if build.revision == 1 else f"{what} · r{build.revision}")
@@ -96,15 +117,18 @@ def _draw_build(place: DeltaGenerator, build: Build, *, running: bool, ending: b
         last = attempt is build.attempts[-1]
         _draw_writing(steps, attempt, running=running and last)
         if attempt.rungs or attempt.fixes or attempt.stages:
-            _draw_checking(steps, attempt, running=running and last)
+            _draw_checking(steps, attempt, running=running and last, picture=picture)
     for text in build.notices:
         place.caption(f":material/info: {plain(text)}")
     _draw_end(place, build, ending)
 
 
 def _step(place: DeltaGenerator, label: str, state: State, *, expanded: bool = False) -> Any:
-    shown = f":shimmer[{label}]" if state == "running" else label
-    return place.status(shown, state=state, type="step", expanded=expanded)
+    """One step; a label says in words what its icon shows. Only the running one is a status:
+    Streamlit waits 50 ms after each of those, and an app with many attempts has many steps."""
+    if state == "running":
+        return place.status(f":shimmer[{label}]", state=state, type="step", expanded=expanded)
+    return place.expander(label, icon=STEP_ICONS[state], type="step", expanded=expanded)
 
 
 def _draw_plan(place: DeltaGenerator, build: Build, *, running: bool) -> None:
@@ -151,6 +175,8 @@ def _draw_writing(place: DeltaGenerator, attempt: Attempt, *, running: bool) -> 
         _draw_reason(step, attempt)
         _draw_drafts(step, files, reply)
         return
+    if not attempt.files:
+        what += ": no usable file" if reply else ": no reply"
     step = _step(place, what, "complete" if attempt.files else "error")
     _draw_reason(step, attempt)
     if attempt.files:
@@ -189,7 +215,9 @@ def _draw_drafts(step: Any, files: list[Draft], reply: str) -> None:
     )
 
 
-def _draw_checking(place: DeltaGenerator, attempt: Attempt, *, running: bool) -> None:
+def _draw_checking(
+    place: DeltaGenerator, attempt: Attempt, *, running: bool, picture: Picture | None
+) -> None:
     problem = attempt.problem
     busy = running and attempt.ended is None
     passed = sum(rung.passed for rung in attempt.rungs)
@@ -209,6 +237,8 @@ def _draw_checking(place: DeltaGenerator, attempt: Attempt, *, running: bool) ->
         step.markdown(f":material/build: {plain(f'Fixed without the model: {sentence}')}")
     for rung in attempt.rungs:
         _draw_rung(step, rung)
+    if picture is not None:
+        _draw_thumbs(step, attempt.rungs[attempt.examined :], picture)
     for text in attempt.notices:
         step.caption(f":material/info: {plain(text)}")
     if attempt.report and problem:
@@ -231,6 +261,16 @@ def _draw_rung(step: Any, rung: Rung) -> None:
         )
     else:
         step.code(clean(rung.evidence)[-4000:], language=None, wrap_lines=True, height=220)
+
+
+def _draw_thumbs(step: Any, rungs: Sequence[Rung], picture: Picture) -> None:
+    """How the page looked at the end of each check; the Checks view has them large."""
+    looks = [(rung.sentence, rung.pictures[0]) for rung in rungs if rung.pictures]
+    seen = [(sentence, content) for sentence, name in looks if (content := picture(name))]
+    if seen:
+        row = step.container(horizontal=True, gap="small")
+        for sentence, content in seen:
+            row.image(content, width=THUMB, alt=short(f"The page at “{sentence}”", 200))
 
 
 def _draw_end(place: DeltaGenerator, build: Build, ending: bool) -> None:
