@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import html
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
 
 from vibe import hosts
+from vibe.connections import Connection, Connections
 from vibe.errors import BoxLost, EngineFault
 from vibe.headers import Foreign, preview_policy, request_headers, response_headers
-from vibe.hosts import Headers, Receive, Scope, Send, header
+from vibe.hosts import Headers, Message, Receive, Scope, Send, header
 from vibe.reach import Host
 from vibe.relay import Refused, Relay
 from vibe.sandbox.engine import Stream
 from vibe.settings import Settings
-from vibe.upstream import BadAnswer, Exchange, Head
+from vibe.upstream import BadAnswer, Exchange, Head, NoAnswer
 
 if TYPE_CHECKING:
     from vibe.previews import Live
@@ -35,6 +38,10 @@ class Bounds:
     """From the last piece of the request that the app took to the end of its answer's head."""
     body_s: float = 300.0
     """A pause within an answer's body. An event stream that is quiet for longer reconnects."""
+    grace_s: float = 0.02
+    """A connection to an app idles for so long, wherever it could keep another waiting."""
+    idle_s: float = 4.0
+    """Elsewhere for so long. Servers close theirs after 5 s and more (uvicorn, Node)."""
     at_once: int = 64
     """Requests and WebSockets open at the same time."""
     sockets: int = 16
@@ -43,6 +50,9 @@ class Bounds:
     """The largest message from the app; the server bounds those of the browser."""
 
 
+LISTEN_S = 0.05
+"""How long a request without a body is under way before it is watched whether the browser left."""
+_REPEATABLE = ("GET", "HEAD", "OPTIONS")
 _LOG = logging.getLogger("vibe.gateway")
 _PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="color-scheme" content="light dark">
@@ -73,6 +83,8 @@ class Gateway:
         self._bounds = bounds or Bounds()
         self._failed = failed or _unheard
         self._hosts = hosts.of(settings)
+        self._apps: dict[str, Connections] = {}
+        """By token."""
         self._requests: Counter[str] = Counter()
         self._sockets: Counter[str] = Counter()
 
@@ -109,15 +121,18 @@ class Gateway:
             await self._page(send, host, 503, "Too much at once", "The page asks for too much.", 1)
         else:
             try:
-                async with _counted(self._requests, live.token), self._stream(live) as stream:
-                    bounds = self._bounds
-                    exchange = Exchange(stream, head_s=bounds.head_s, body_s=bounds.body_s)
-                    passed = request_headers(headers, own, live.port)
-                    await exchange.ask(scope["method"], target.encode("latin-1"), [
-                        *passed, *_framing(headers),
-                    ])  # fmt: skip
-                    said = f"{scope['method']} {scope['path'][:200]}"
-                    await self._exchange(exchange, receive, send, live, host, said)
+                async with _counted(self._requests, live.token):
+                    framing = _framing(headers)
+                    asked = _Asked(
+                        scope["method"],
+                        target.encode("latin-1"),
+                        [*request_headers(headers, own, live.port), *framing],
+                        bool(framing),
+                        own,
+                        scope["path"][:200],
+                    )
+                    policy = self._policy(host, live.hosts)
+                    await self._exchange(live, asked, receive, send, policy)
             except ConnectionRefusedError:
                 await self._page(
                     send, host, 503, "Not there yet", "The app isn't listening yet.", refresh=1
@@ -134,51 +149,73 @@ class Gateway:
                 await self._page(send, host, 502, "The sandbox is in trouble", str(error))
 
     async def _exchange(
+        self, live: Live, asked: _Asked, receive: Receive, send: Send, policy: Headers
+    ) -> None:
+        """Passes the request in and the answer out; ends early when the browser leaves.
+
+        Only what may be asked twice goes over a connection that was used before: the app may have
+        closed it meanwhile.
+        """
+        connections = self._connections(live)
+        once = asked.has_body or asked.method not in _REPEATABLE
+        connection = await connections.take(fresh=once)
+        try:
+            await self._over(connection, live, asked, receive, send, policy)
+        except (NoAnswer, ConnectionError):
+            if once or not connection.used:
+                raise
+        else:
+            return
+        connection = await connections.take(fresh=True)
+        await self._over(connection, live, asked, receive, send, policy)
+
+    async def _over(
         self,
-        exchange: Exchange,
+        connection: Connection,
+        live: Live,
+        asked: _Asked,
         receive: Receive,
         send: Send,
-        live: Live,
-        host: str,
-        asked: str,
+        policy: Headers,
     ) -> None:
-        """Passes the request's body in and the answer out; ends early when the browser leaves."""
-        listening = asyncio.create_task(_listen(exchange, receive))
-        answering = asyncio.create_task(self._answer(exchange, send, live, host, asked))
+        """The exchange over that connection, which is given back as soon as the app is done."""
+        bounds, connections, mine = self._bounds, self._connections(live), True
+        exchange = Exchange(connection.stream, head_s=bounds.head_s, body_s=bounds.body_s)
         try:
-            await asyncio.wait({listening, answering}, return_when=asyncio.FIRST_COMPLETED)
-            if listening.done():
-                listening.result()
-            if answering.done():
-                answering.result()
+            await exchange.ask(asked.method, asked.target, asked.headers)
+            listening = functools.partial(_listen, exchange, receive, asked.has_body)
+            async with _WhileThere(listening, 0.0 if asked.has_body else LISTEN_S):
+                head = await exchange.head()
+                if exchange.keeps:
+                    connections.hold(connection)
+                await send(self._started(live, asked, head, policy))
+                more = True
+                while more:
+                    try:
+                        piece, more = await exchange.piece()
+                    except (BadAnswer, EngineFault) as error:
+                        # The head is out: an answer that is left unfinished is how the server is
+                        # told to break the connection, so that the browser sees that the rest is
+                        # missing.
+                        _LOG.info("%s: the answer broke off: %s", live.app_id, error)
+                        return
+                    if not more:
+                        mine = False
+                        await connections.give_back(connection, reusable=exchange.reusable)
+                    await send({"type": "http.response.body", "body": piece, "more_body": more})
         finally:
-            listening.cancel()
-            answering.cancel()
-            await asyncio.gather(listening, answering, return_exceptions=True)
+            if mine:
+                await connections.give_back(connection, reusable=False)
 
-    async def _answer(
-        self, exchange: Exchange, send: Send, live: Live, host: str, asked: str
-    ) -> None:
-        head: Head = await exchange.head()
+    def _started(self, live: Live, asked: _Asked, head: Head, policy: Headers) -> Message:
         if head.status >= 500:
-            self._failed(live, f"{asked} was answered with the error {head.status}.")
-        headers = response_headers(head.headers, self._hosts.origin(host), live.port)
-        await send(
-            {
-                "type": "http.response.start",
-                "status": head.status,
-                "headers": [*headers, *self._policy(host, live.hosts)],
-            }
-        )
-        try:
-            async for piece in exchange.body():
-                await send({"type": "http.response.body", "body": piece, "more_body": True})
-        except (BadAnswer, EngineFault) as error:
-            # The head is out: an answer that is left unfinished is how the server is told to
-            # break the connection, so that the browser sees that the rest is missing.
-            _LOG.info("%s: the answer broke off: %s", live.app_id, error)
-            return
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+            said = f"{asked.method} {asked.path} was answered with the error {head.status}."
+            self._failed(live, said)
+        headers = response_headers(head.headers, asked.own, live.port)
+        if head.status in (204, 304):  # the server would wait for a body of that length
+            headers = [pair for pair in headers if pair[0] != b"content-length"]
+        start = {"type": "http.response.start", "status": head.status}
+        return {**start, "headers": [*headers, *policy]}
 
     def _policy(self, host: str, allowed: Sequence[Host] = ()) -> Headers:
         socket_scheme = "wss" if self._hosts.preview_scheme == "https" else "ws"
@@ -228,9 +265,9 @@ class Gateway:
         protocols: list[str] = scope["subprotocols"]
         accepted = False
         try:
-            async with _counted(self._sockets, live.token), self._stream(live) as stream:
+            async with _counted(self._sockets, live.token), self._connection(live) as connection:
                 relay = Relay(
-                    stream,
+                    connection.stream,
                     target,
                     live.port,
                     passed,
@@ -238,6 +275,7 @@ class Gateway:
                     message_bytes=self._bounds.message_bytes,
                 )
                 chosen = await relay.open()
+                self._connections(live).hold(connection)
                 await send({"type": "websocket.accept", "subprotocol": chosen})
                 accepted = True
                 await relay.run(receive, send)
@@ -247,17 +285,102 @@ class Gateway:
                 await send(refused)
 
     @asynccontextmanager
-    async def _stream(self, live: Live) -> AsyncIterator[Stream]:
+    async def _connection(self, live: Live) -> AsyncIterator[Connection]:
+        """One for a WebSocket."""
+        connections = self._connections(live)
+        connection = await connections.take(fresh=True)
+        try:
+            yield connection
+        finally:
+            await connections.give_back(connection, reusable=False)
+
+    def _connections(self, live: Live) -> Connections:
+        found = self._apps.get(live.token)
+        if found is None:
+            self._apps = {token: kept for token, kept in self._apps.items() if self._lookup(token)}
+            self._apps[live.token] = found = Connections(
+                functools.partial(self._stream, live),
+                grace_s=self._bounds.grace_s,
+                idle_s=self._bounds.idle_s,
+            )
+        return found
+
+    async def _stream(self, live: Live) -> Stream:
         seconds = self._bounds.open_s
         try:
             async with asyncio.timeout(seconds):
-                stream = await live.box.open_stream(live.port)
+                return await live.box.open_stream(live.port)
         except TimeoutError:
             raise BadAnswer(f"did not take the connection within {seconds:.0f} s") from None
+
+    async def close(self) -> None:
+        """Gives up the connections that idle."""
+        await asyncio.gather(*(connections.close() for connections in self._apps.values()))
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A request as the app gets it; `own` is the preview's origin, `path` is for words."""
+
+    method: str
+    target: bytes
+    headers: Headers
+    has_body: bool
+    own: str
+    path: str
+
+
+class _WhileThere:
+    """Has `listening` run beside the block, from `after_s` on (most answers are quicker); when it
+    returns, the browser has left, and the block ends there, without an error."""
+
+    def __init__(self, listening: Callable[[], Coroutine[Any, Any, None]], after_s: float) -> None:
+        self._listening = listening
+        self._after_s = after_s
+        self._task: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._left = self._over = False
+
+    async def __aenter__(self) -> None:
+        block = asyncio.current_task()
+        assert block
+        self._block = block
+        self._cancelling = block.cancelling()
+        if self._after_s:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(self._after_s, self._begin)
+        else:
+            self._begin()
+
+    def _begin(self) -> None:
+        self._task = asyncio.create_task(self._listen())
+
+    async def _listen(self) -> None:
         try:
-            yield stream
+            await self._listening()
         finally:
-            await stream.close()
+            if not self._over:
+                self._left = True
+                self._block.cancel()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool:
+        self._over = True
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._task is not None and not self._task.done():
+            self._task.cancel()
+            await asyncio.wait([self._task])
+        if not self._left:
+            return False
+        cancelled_by_us = self._block.uncancel() <= self._cancelling
+        if self._task is not None and not self._task.cancelled():
+            self._task.result()
+        return cancelled_by_us and kind is asyncio.CancelledError
 
 
 def _unheard(live: Live, sentence: str) -> None:
@@ -275,9 +398,8 @@ async def _counted(counter: Counter[str], token: str) -> AsyncIterator[None]:
             del counter[token]
 
 
-async def _listen(exchange: Exchange, receive: Receive) -> None:
-    """Passes the request's body on, then waits until the browser leaves."""
-    reading = True
+async def _listen(exchange: Exchange, receive: Receive, reading: bool) -> None:
+    """Passes the request's body on if there is one, then waits until the browser leaves."""
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":

@@ -16,6 +16,7 @@ import websockets.http11
 
 from vibe.errors import UserError
 from vibe.hosts import Receive, Scope, Send
+from vibe.incoming import HEAD_BYTES, Incoming
 from vibe.settings import Settings
 
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
@@ -24,9 +25,6 @@ NAME = "vibe"
 """What the Server header says, and how one Vibe knows another."""
 MESSAGE_BYTES = 64 << 20
 """The largest WebSocket message a browser may send."""
-HEAD_BYTES = 1 << 20
-"""The largest head of a request. A preview's page can give its host's parent, the UI's host, as
-many cookies as a browser keeps; that must not lock anyone out of the UI."""
 
 
 def bind(settings: Settings) -> socket.socket:
@@ -98,7 +96,7 @@ async def listen(
     server = _Server(
         uvicorn.Config(
             app,
-            http="h11",
+            http=Incoming,
             ws="websockets-sansio",
             ws_max_size=MESSAGE_BYTES,
             ws_ping_interval=30,
@@ -111,7 +109,6 @@ async def listen(
             headers=[("server", NAME)],
             proxy_headers=False,
             timeout_graceful_shutdown=1,
-            h11_max_incomplete_event_size=HEAD_BYTES,
         ),
         ready,
         stop,

@@ -16,9 +16,9 @@ PACKAGE = ROOT / "vibe"
 LAYERS = {
     "entry": "cli __main__ commands changing gallery_commands upkeep_commands telling server ui",
     "services": """studio building going_back
-        housekeeping previews troubles opening listening gateway headers hosts
-        relay upstream export transcript passages requirements standalone single remotes github
-        copies doctor setup boxes disk pinning rechecking
+        housekeeping previews troubles opening listening incoming gateway headers hosts
+        relay upstream connections export transcript passages requirements standalone single
+        remotes github copies doctor setup boxes disk pinning rechecking
         bundle unpacking
         purging grants""",
     "core": """by_hand versions diffs loop attempt plan outline steps reply claims edits fences

@@ -232,6 +232,7 @@ async def test_a_reader_that_does_not_read_gets_a_window_and_no_more() -> None:
     await asyncio.sleep(0.05)
     assert not [frame for frame in liar.frames() if frame[0] is Kind.CREDIT]
     assert await channel.receive() == (Kind.DATA, bytes(PAYLOAD))
+    await asyncio.sleep(0)
     assert [frame for frame in liar.frames() if frame[0] is Kind.CREDIT] == [
         (Kind.CREDIT, 1, struct.pack("!I", PAYLOAD))
     ]

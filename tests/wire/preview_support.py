@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import uvicorn
 
 from vibe.gateway import Bounds, Gateway
+from vibe.incoming import Incoming
 from vibe.settings import Settings
 
 TOKEN = "0123456789abcdef0123456789abcdef"
@@ -37,6 +38,9 @@ class SocketStream:
         self.writer.close()
         with contextlib.suppress(OSError):
             await self.writer.wait_closed()
+
+    def quiet(self):
+        return not (self.reader._buffer or self.reader.at_eof() or self.writer.is_closing())
 
 
 class LoopbackBox:
@@ -72,7 +76,7 @@ async def served(app, *, sock=None, **options):
     config = uvicorn.Config(
         app,
         **{
-            "http": "h11",
+            "http": Incoming,
             "ws": "websockets-sansio",
             "ws_max_size": 64 << 20,
             "ws_per_message_deflate": False,
@@ -140,6 +144,7 @@ async def gateway_to(port, *, live=None, lives=None, **bounds):
     )
     async with served(gateway, sock=sock):
         yield Preview(here, live, gateway, told)
+        await gateway.close()
 
 
 @dataclass

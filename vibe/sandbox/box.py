@@ -323,6 +323,9 @@ class PipeStream:
         self._closed, self._rest = True, b""
         self._channel.close()
 
+    def quiet(self) -> bool:
+        return not self._rest and self._channel.quiet()
+
 
 class _Output:
     """A command's output up to the cap."""

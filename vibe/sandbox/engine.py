@@ -93,6 +93,9 @@ class Stream(Protocol):
     async def close(self) -> None:
         """Closes both ways; safe to call twice."""
 
+    def quiet(self) -> bool:
+        """Whether it is open, as far as is known here, and nothing has come that wasn't read."""
+
 
 class Box(Protocol):
     """One running sandbox: used once, never reused. Paths are relative to /work."""

@@ -147,6 +147,11 @@ class Channel:
         self._pieces.clear()
         self.wake()
 
+    def quiet(self) -> bool:
+        """Whether it is open both ways and nothing waits to be received."""
+        over = self._ended or self.done or self._closing or self._sent_end or self._link.lost
+        return not (self._pieces or over)
+
     async def finished(self) -> Done:
         """How it ended."""
         await self.wait(lambda: self.done is not None)
@@ -200,6 +205,9 @@ class Link:
         """Why the link is no more; None while it stands."""
         self.gone = asyncio.Event()
         self._pipe = pipe
+        self._frames: list[bytes] = []
+        self._unsent = 0
+        """Bytes of those."""
         self._channels: dict[int, Channel] = {}
         self._next = 1
         self._slots = asyncio.Semaphore(CHANNELS)
@@ -248,19 +256,33 @@ class Link:
         """Queues a small frame; a lost link swallows it."""
         if self.lost:
             return
-        self._pipe.write(encode(kind, channel, payload))
-        if self._pipe.waiting() > BACKLOG:
+        if not self._frames:
+            # Each piece of the pipe passes through two programs: what is said at once goes at once.
+            asyncio.get_running_loop().call_soon(self._flush)
+        frame = encode(kind, channel, payload)
+        self._frames.append(frame)
+        self._unsent += len(frame)
+        if self._unsent + self._pipe.waiting() > BACKLOG:
             self.lose("The box doesn't read its pipe.")
+
+    def _flush(self) -> None:
+        if self._frames and not self.lost:
+            self._pipe.write(b"".join(self._frames))
+        self._frames.clear()
+        self._unsent = 0
 
     async def send(self, kind: Kind, channel: int, payload: bytes) -> None:
         """Queues a frame when the queue is short. Raises BoxLost."""
-        async with self._sending:
-            self.post(kind, channel, payload)
-            if not self.lost:
+        if self._sending.locked() or self._unsent + self._pipe.waiting() > PAYLOAD:
+            async with self._sending:
+                self._flush()
                 try:
                     await self._pipe.drain()
                 except OSError as error:
                     self.lose(f"The pipe to the box broke: {error}.")
+                self.post(kind, channel, payload)
+        else:
+            self.post(kind, channel, payload)
         if self.lost:
             raise BoxLost(self.lost.message, self.lost.fix)
 

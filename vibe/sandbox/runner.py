@@ -57,6 +57,11 @@ class Runner:
         self.inward, self.outward = inward, outward
         self.received, self.sending = bytearray(), bytearray()
         self.channels: dict[int, Channel] = {}
+        self.restless: dict[int, Channel] = {}
+        """Channels that have something to do in between."""
+        self.changed: set[Channel] = set()
+        """Channels whose interest may be another than when they were last looked at."""
+        self.poll, self.owners = select.poll(), dict[int, Channel]()
         self.runs: dict[int, Started] = {}
         self.spares: list[Spare] = []
         self.door: socket.socket | None = None
@@ -74,34 +79,60 @@ class Runner:
 
     def serve(self) -> None:
         """Until the pipe closes or the box's time is over."""
+        poll, owners, free, writing = self.poll, self.owners, True, False
+        poll.register(self.inward, select.POLLIN)
+        poll.register(self.wake, select.POLLIN)
         while True:
             now = time.monotonic()
             if now >= self.deadline:
                 return
-            wait, free = self.deadline - now, len(self.sending) < BUSY
-            for channel in list(self.channels.values()):
+            self.flush()
+            wait, before, free = self.deadline - now, free, len(self.sending) < BUSY
+            for channel in list(self.restless.values()):
                 wait = min(wait, channel.turn(now, free))
-            poll = select.poll()
-            poll.register(self.inward, select.POLLIN)
-            poll.register(self.wake, select.POLLIN)
-            if self.sending:
-                poll.register(self.outward, select.POLLOUT)
-            owners = {}
-            for channel in self.channels.values():
-                for fd, mask in channel.interest(free):
-                    poll.register(fd, mask)
-                    owners[fd] = channel
+            if free:
+                self.flush()
+            if free != before:
+                self.changed.update(self.channels.values())
+            self.changed.update(self.restless.values())
+            while self.changed:
+                self.watch(self.changed.pop(), free)
+            if writing != (writing := bool(self.sending)):
+                if writing:
+                    poll.register(self.outward, select.POLLOUT)
+                else:
+                    poll.unregister(self.outward)
             for fd, mask in poll.poll(max(0.0, wait) * 1000):
                 if fd == self.inward:
                     if not self.take():
                         return
                 elif fd == self.wake:
                     self.reap()
-                elif fd == self.outward:
-                    with contextlib.suppress(BlockingIOError):
-                        del self.sending[: os.write(self.outward, self.sending[: 4 * PAYLOAD])]
-                elif self.channels.get(owners[fd].id) is owners[fd]:
-                    owners[fd].ready(fd, mask)
+                elif fd != self.outward:
+                    channel = owners[fd]
+                    if self.channels.get(channel.id) is channel:
+                        channel.ready(fd, mask)
+                        self.changed.add(channel)
+
+    def flush(self) -> None:
+        """Writes what the pipe takes now."""
+        with contextlib.suppress(BlockingIOError):
+            while self.sending:
+                del self.sending[: os.write(self.outward, self.sending[: 4 * PAYLOAD])]
+
+    def watch(self, channel: Channel, free: bool) -> None:
+        """Has the descriptors of a channel polled that it is interested in now, and no others."""
+        here = self.channels.get(channel.id) is channel
+        wanted = dict(channel.interest(free)) if here else {}
+        for fd in channel.watched.keys() - wanted.keys():
+            if self.owners.get(fd) is channel:  # or else it is another's by now
+                self.poll.unregister(fd)
+                del self.owners[fd]
+        for fd, mask in wanted.items():
+            if self.owners.get(fd) is not channel or channel.watched.get(fd) != mask:
+                self.poll.register(fd, mask)
+                self.owners[fd] = channel
+        channel.watched = wanted
 
     def take(self) -> bool:
         """Reads the pipe; False at its end."""
@@ -123,15 +154,23 @@ class Runner:
         if kind == HELLO:
             self.deadline = time.monotonic() + json.loads(payload)["lifetime_s"]
             self.send(HELLO, 0, struct.pack("!I", VERSION))
-        elif kind == OPEN:
+            return
+        if kind == OPEN:
             wanted = json.loads(payload)
             try:
-                self.channels[number] = CHANNELS[wanted.pop("do")](self, number, **wanted)
+                channel = CHANNELS[wanted.pop("do")](self, number, **wanted)
             except OSError as error:
                 self.done(number, 1, error.errno or 0)
-        elif channel is None:
-            pass  # crossed with our DONE
-        elif kind == DATA:
+                return
+            self.channels[number] = channel
+            self.changed.add(channel)
+            if type(channel).turn is not Channel.turn:
+                self.restless[number] = channel
+            return
+        if channel is None:
+            return  # crossed with our DONE
+        self.changed.add(channel)
+        if kind == DATA:
             channel.data(payload)
         elif kind == CREDIT:
             channel.credit += struct.unpack("!I", payload)[0]
@@ -145,7 +184,9 @@ class Runner:
 
     def done(self, number: int, flag: int = 0, code: int = 0, text: bytes = b"") -> None:
         self.send(DONE, number, struct.pack("!Bi", flag, code) + text[:4096])
-        self.channels.pop(number, None)
+        self.restless.pop(number, None)
+        if channel := self.channels.pop(number, None):
+            self.changed.add(channel)
 
     def fork(self) -> int:
         """os.fork; the child is the kernel's first choice when memory runs out, not the runner."""
@@ -200,6 +241,7 @@ class Channel:
 
     def __init__(self, runner: Runner, number: int) -> None:
         self.runner, self.id, self.credit = runner, number, WINDOW
+        self.accepted, self.watched = 0, dict[int, int]()
 
     def turn(self, now: float, free: bool) -> float:
         """Called before each wait; the seconds after which it wants to be called again."""
@@ -223,9 +265,11 @@ class Channel:
         self.runner.done(self.id)
 
     def accept(self, size: int) -> None:
-        """Lets the host send `size` more bytes."""
-        if size:
-            self.runner.send(CREDIT, self.id, struct.pack("!I", size))
+        """Lets the host send `size` more bytes; tells it of many at once."""
+        self.accepted += size
+        if self.accepted >= WINDOW // 4:
+            self.runner.send(CREDIT, self.id, struct.pack("!I", self.accepted))
+            self.accepted = 0
 
     def emit(self, kind: int, payload: bytes) -> None:
         self.credit -= len(payload)
@@ -573,10 +617,7 @@ class Tcp(Channel):
                 self.establish()
                 return
             if self.pending and mask & select.POLLOUT | broken:
-                sent = self.socket.send(self.pending[: 4 * PAYLOAD])
-                self.accept(sent)
-                del self.pending[:sent]
-                self.half()
+                self.push()
             if not self.finished and self.credit > 0 and mask & select.POLLIN | broken:
                 self.receive()
         except BlockingIOError:
@@ -610,8 +651,18 @@ class Tcp(Channel):
             if self.finished:
                 self.close()
 
+    def push(self) -> None:
+        sent = self.socket.send(self.pending[: 4 * PAYLOAD])
+        self.accept(sent)
+        del self.pending[:sent]
+        self.half()
+
     def data(self, payload: bytes) -> None:
+        waiting = bool(self.pending)
         self.pending += payload
+        if self.opened and not waiting:
+            with contextlib.suppress(OSError):  # `ready` is told again of what is wrong
+                self.push()
 
     def end(self) -> None:
         self.ended = True
@@ -631,6 +682,10 @@ class Accept(Tcp):
         self.addresses = []
         self.socket = runner.opened(port)
 
+    def turn(self, now: float, free: bool) -> float:
+        """Nothing; but who waits at a door that others wait at as well is looked at each time."""
+        return LONG
+
     def interest(self, free: bool) -> Iterable[tuple[int, int]]:
         return super().interest(free) if self.opened else [(self.socket.fileno(), select.POLLIN)]
 
@@ -648,6 +703,7 @@ class Accept(Tcp):
         connection.setblocking(False)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.socket, self.opened = connection, True
+        self.runner.restless.pop(self.id, None)
         self.runner.send(OPENED, self.id)
 
     def close(self) -> None:
