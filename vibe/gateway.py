@@ -108,12 +108,12 @@ class Gateway:
         self, scope: Scope, receive: Receive, send: Send, live: Live, headers: Headers, host: str
     ) -> None:
         own = self._hosts.origin(host)
-        origin = header(headers, b"origin")
+        origins = [value for name, value in headers if name == b"origin"]
         target = _target(scope)
         if header(headers, b"service-worker") is not None:
             # It would outlive its page and answer for it.
             await self._page(send, host, 403, "No service workers", "Previews can't have them.")
-        elif origin not in (None, "null") and not hosts.same_origin(headers):
+        elif origins not in ([], [b"null"]) and not hosts.same_origin(headers):
             await self._page(send, host, 403, "Not from here", "Only the app may ask its preview.")
         elif not target.startswith("/"):
             await self._page(send, host, 400, "Bad address", "A request needs a path.")

@@ -9,7 +9,7 @@ import http.client
 import logging
 import signal
 import socket
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 
 import uvicorn
 import websockets.http11
@@ -68,7 +68,14 @@ def _is_vibe(settings: Settings) -> bool:
             return False
 
 
-async def refuse(scope: Scope, receive: Receive, send: Send, status: int, words: str) -> None:
+async def refuse(
+    scope: Scope,
+    receive: Receive,
+    send: Send,
+    status: int,
+    words: str,
+    more: Sequence[tuple[bytes, bytes]] = (),
+) -> None:
     """A plain answer without a page, or a WebSocket that isn't accepted."""
     if scope["type"] == "websocket":
         await receive()
@@ -78,6 +85,7 @@ async def refuse(scope: Scope, receive: Receive, send: Send, status: int, words:
         (b"content-type", b"text/plain; charset=utf-8"),
         (b"x-content-type-options", b"nosniff"),
         (b"cache-control", b"no-store"),
+        *more,
     ]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": f"{words}\n".encode()})

@@ -25,6 +25,7 @@ from vibe.settings import ROOT, Settings
 from vibe.studio import Studio
 from vibe.ui import bridge
 
+_LAST = (b"connection", b"close")
 MAIN = Path(__file__).parent / "ui" / "main.py"
 SET_ASIDE_S = (3, 20, 60, 300)
 """Waits between the times at which what is loaded is set aside: modules come with the first page,
@@ -51,7 +52,10 @@ class Site:
             return
         headers: Headers = scope["headers"]
         host = (header(headers, b"host") or "").lower()
-        if self._hosts.is_ui(host):
+        if scope["type"] == "http" and {b"content-length", b"transfer-encoding"} <= _names(headers):
+            # a proxy before Vibe may see the request end elsewhere
+            await refuse(scope, receive, send, 400, "A body has one length.", [_LAST])
+        elif self._hosts.is_ui(host):
             if (refusal := _refusal(scope, headers)) is not None:
                 await refuse(scope, receive, send, 403, refusal)
             else:
@@ -142,12 +146,17 @@ def _flat(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return found
 
 
+def _names(headers: Headers) -> frozenset[bytes]:
+    return frozenset(name for name, _ in headers)
+
+
 def _refusal(scope: Scope, headers: Headers) -> str | None:
     """Why a request to the UI is refused: it comes from a page that isn't the UI's own."""
-    foreign = header(headers, b"origin") is not None and not hosts.same_origin(headers)
+    foreign = b"origin" in _names(headers) and not hosts.same_origin(headers)
     if scope["type"] == "websocket":
         return None if hosts.same_origin(headers) else "This socket is for the UI's own pages."
-    from_elsewhere = header(headers, b"sec-fetch-site") in ("cross-site", "same-site")
+    sites = {value for name, value in headers if name == b"sec-fetch-site"}
+    from_elsewhere = not sites.isdisjoint((b"cross-site", b"same-site"))
     if foreign or (from_elsewhere and header(headers, b"sec-fetch-mode") != "navigate"):
         return "Only the UI's own pages may ask for this."
     return None

@@ -107,17 +107,23 @@ async def test_a_request_from_another_origin_is_refused():
     assert answer.status_code == 403
 
 
-async def test_an_absolute_request_target_is_refused():
+@pytest.mark.parametrize(
+    ("line", "more", "status"),
+    [
+        (b"GET http://localhost:22/ HTTP/1.1", b"", b"400"),
+        (b"GET / HTTP/1.1", b"Origin: null\r\nOrigin: http://a.example\r\n", b"403"),
+    ],
+)
+async def test_an_absolute_request_target_is_refused(line, more, status):
+    """And so is an origin that comes twice."""
     app = answering(ok())
     async with raw_server(app) as port, gateway_to(port) as preview:
         reader, writer = await asyncio.open_connection("127.0.0.1", preview.port)
-        writer.write(
-            b"GET http://localhost:22/ HTTP/1.1\r\nHost: %b\r\nConnection: close\r\n\r\n"
-            % preview.host.encode()
-        )
+        host = preview.host.encode()
+        writer.write(b"%b\r\nHost: %b\r\n%bConnection: close\r\n\r\n" % (line, host, more))
         answer = await reader.read()
         writer.close()
-    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert answer.startswith(b"HTTP/1.1 %b " % status)
     assert not app.requests
 
 

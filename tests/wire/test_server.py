@@ -113,6 +113,36 @@ async def test_other_pages_cannot_use_the_ui_s_addresses(port):
         assert followed.status_code == 200
 
 
+async def said(port, head, body=b""):
+    """What the server answers to bytes that no client would send, to the end."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    host = b"Host: vibe.localhost:%d" % port
+    writer.write(b"\r\n".join([head[0], host, *head[1:], b"", body]))
+    answer = await asyncio.wait_for(reader.read(), 30)
+    writer.close()
+    return [line.split()[1] for line in answer.split(b"\r\n") if line.startswith(b"HTTP/1.")]
+
+
+async def test_a_header_that_comes_twice_does_not_count_as_none(port):
+    ask, last = b"GET /_stcore/health HTTP/1.1", b"Connection: close"
+    origin, site = b"Origin: http://localhost:3000", b"Sec-Fetch-Site: same-site"
+    assert await said(port, [ask, last]) == [b"200"]
+    assert await said(port, [ask, origin, origin, last]) == [b"403"]
+    assert await said(port, [ask, site, site, last]) == [b"403"]
+    assert await said(port, [ask, b"Host: rebound.example", last]) == [b"400"]
+
+
+@pytest.mark.parametrize("length", [b"4", b"0", b"40"])
+async def test_a_request_whose_end_is_said_in_two_ways_is_the_last_of_its_connection(port, length):
+    head = [
+        b"POST /_stcore/health HTTP/1.1",
+        b"Content-Length: " + length,
+        b"Transfer-Encoding: chunked",
+    ]
+    hidden = b"GET / HTTP/1.1\r\nHost: vibe.localhost\r\n\r\n"
+    assert await said(port, head, b"0\r\n\r\n" + hidden) == [b"400"]
+
+
 async def test_the_ui_s_socket_opens_for_the_ui_only(port):
     async with opened(port) as socket:
         assert socket.subprotocol == "streamlit"
