@@ -15,7 +15,7 @@ from docker.errors import DockerException
 
 from vibe.errors import EngineFault
 from vibe.sandbox import bubblewrap, builder, cgroups
-from vibe.sandbox.box_environment import environment
+from vibe.sandbox.box_environment import NAMES, environment
 from vibe.sandbox.daemon import refusal
 from vibe.sandbox.images import IMAGES, recipe
 
@@ -40,7 +40,7 @@ def missing(part: str) -> str:
     if part == "bubblewrap":
         try:
             bubblewrap.able()
-            if not environment("python").built:
+            if not all(environment(name).built for name in NAMES):
                 return "Its environment isn't built: `VIBE_ENGINE=bubblewrap vibe setup` does it."
         except EngineFault as fault:
             return str(fault)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +14,11 @@ import requests
 from docker.errors import APIError, DockerException, NotFound
 
 from vibe.archive import Archive
-from vibe.errors import EngineFault, NoSuchApp, UserError, VibeError
+from vibe.errors import Busy, EngineFault, NoSuchApp, UserError, VibeError
 from vibe.purging import purge
 from vibe.sandbox import lock, volumes
+from vibe.sandbox.box_environment import store
+from vibe.sandbox.folders import Gone, take_away
 from vibe.sandbox.images import IMAGES, LABEL_IMAGE, ON_DEMAND, recipe
 
 ANSWER_S = 120
@@ -106,21 +109,28 @@ def _trash(archive: Archive) -> Use:
 
 
 def _packages(archive: Archive) -> Use:
-    """Removable are those that no container has and no app of this gallery is locked to."""
+    """Removable are those that no box has and no app of this gallery is locked to."""
+    place, needed, problem = store(), _locks(archive), ""
+    whole = place.everything()
+    held = {one.key for one in whole if place.in_use(one.key)}
     try:
         with contextlib.closing(docker.from_env(timeout=ANSWER_S)) as client:
-            found = volumes.whole(client.api.volumes(filters={"label": volumes.LABEL}))
-            boxes = client.api.containers(all=True)
+            whole += volumes.whole(client.api.volumes(filters={"label": volumes.LABEL}))
+            for box in client.api.containers(all=True):
+                names = (str(mount.get("Name")) for mount in box.get("Mounts") or [])
+                held |= {name.removeprefix(volumes.PREFIX) for name in names}
     except (DockerException, requests.RequestException, OSError):
-        return Use("packages", 0, 0, problem=NO_DOCKER)
-    mounted = {mount.get("Name") for box in boxes for mount in box.get("Mounts") or []}
-    needed = _locks(archive)
+        problem = "" if whole else NO_DOCKER
+    weights = Counter[str]()  # what both engines have is one thing
+    for one in whole:
+        weights[one.key] += one.bytes
+    words = {one.key: ", ".join(one.modules[:6]) or one.key[:12] for one in whole}
     free = tuple(
-        Removable(one.key, ", ".join(one.modules[:6]) or one.key[:12], one.bytes)
-        for one in found
-        if one.key not in needed and volumes.data_name(one.key) not in mounted
+        Removable(key, words[key], weight)
+        for key, weight in weights.items()
+        if key not in needed | held
     )
-    return Use("packages", sum(one.bytes for one in found), len(found), free)
+    return Use("packages", weights.total(), len(weights), free, problem)
 
 
 def _locks(archive: Archive) -> set[str]:
@@ -177,18 +187,24 @@ def _remove_images(images: Iterable[Removable]) -> list[str]:
 
 def _remove_packages(locked: Iterable[Removable]) -> list[str]:
     said = []
-    try:
-        with contextlib.closing(docker.from_env(timeout=ANSWER_S)) as client:
-            for one in locked:
-                try:
+    with contextlib.ExitStack() as open_:
+        client: docker.DockerClient | None = None
+        with contextlib.suppress(DockerException, OSError):
+            client = docker.from_env(timeout=ANSWER_S)
+            open_.callback(client.close)
+        for one in locked:
+            try:
+                with contextlib.suppress(Gone):
+                    take_away(store().place / one.id)
+                if client is not None:
                     for name in volumes.names(one.id):
                         with contextlib.suppress(NotFound):
                             client.api.remove_volume(name)
-                    said.append(f"{one.words}: gone")
-                except APIError as error:
-                    said.append(f"{one.words}: stays, {error.explanation or error}")
-    except (DockerException, requests.RequestException, OSError) as error:
-        raise EngineFault("Docker could not be asked.", "See `vibe doctor`.") from error
+                said.append(f"{one.words}: gone")
+            except APIError as error:
+                said.append(f"{one.words}: stays, {error.explanation or error}")
+            except (Busy, DockerException, requests.RequestException, OSError) as error:
+                said.append(f"{one.words}: stays, {error}")
     return said
 
 

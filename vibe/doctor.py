@@ -24,7 +24,7 @@ from vibe import __version__, libraries
 from vibe.choice import chosen_model
 from vibe.errors import EngineFault, VibeError
 from vibe.sandbox import advisories, bubblewrap, builder, owners
-from vibe.sandbox.box_environment import chromium, environment
+from vibe.sandbox.box_environment import NAMES, chromium, environment
 from vibe.sandbox.daemon import named, refusal, remedy_for, this_machine
 from vibe.sandbox.engine import Engine
 from vibe.sandbox.images import IMAGES, LABEL_IMAGE, ON_DEMAND, ImageName, recipe
@@ -120,7 +120,7 @@ def _without_docker(sentence: str, fix: str) -> Finding:
     """What bubblewrap can do for a machine on which no Docker answers, or isn't wanted."""
     try:
         bubblewrap.able()
-        if not environment("python").built:
+        if not all(environment(name).built for name in NAMES):
             raise EngineFault("What its boxes run on isn't there yet.", "Run `vibe setup`.")
     except EngineFault as fault:
         both = f"{fix} Or, with reduced isolation: {fault.fix}" if fix else fault.fix
@@ -129,8 +129,7 @@ def _without_docker(sentence: str, fix: str) -> Finding:
     return Finding(
         "engine",
         "warning",
-        f"{sentence} Apps run with bubblewrap, with reduced isolation, and only with the packages "
-        f"that its boxes have.{without}",
+        f"{sentence} Apps run with bubblewrap, with reduced isolation.{without}",
         fix or "Unset VIBE_ENGINE where there is Docker.",
     )
 

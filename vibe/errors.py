@@ -6,6 +6,7 @@
     ├── ModelFault    the model's reply is at fault: the message goes back to the model
     └── EngineFault   the sandbox or the machine is at fault: stop, tell, keep everything
         ├── BoxLost   this one box is gone; another may be started
+        ├── Busy      something else is at it; a moment later it may be free
         └── NoPackages  packages can't be had; the program may do without
 
 Each is caught once, at the boundary that can act on it. Anything else is a bug and propagates.
@@ -45,6 +46,10 @@ class EngineFault(VibeError):
 
 class BoxLost(EngineFault):
     """A box ended, or its pipe broke, before it answered."""
+
+
+class Busy(EngineFault):
+    """Something else is at it, or has it, at this moment."""
 
 
 class NoPackages(EngineFault):

@@ -82,9 +82,11 @@ async def _docker(settings: Settings) -> Engine | EngineFault:
 
 async def _bubblewrap(settings: Settings) -> Engine | EngineFault:
     from vibe.sandbox.bubblewrap import BubblewrapEngine
+    from vibe.sandbox.packages import PackageSource
 
     try:
-        return await BubblewrapEngine.open(gallery=settings.gallery)
+        source = PackageSource(settings.packages)
+        return await BubblewrapEngine.open(gallery=settings.gallery, source=source)
     except EngineFault as fault:
         return fault
 

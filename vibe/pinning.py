@@ -78,8 +78,6 @@ async def ready(
     image_id = await _image(engine, gallery, app, emit)
     if lock.FILE not in files:
         return Ground(image_id=image_id)
-    if engine.packages is None:
-        raise EngineFault("This engine can't give the app its packages.", "Run it with Docker.")
     wanted = lock.read(files[lock.FILE].decode("utf-8", "replace"))
 
     def told(name: str, version: str, done: int, of: int) -> None:

@@ -457,10 +457,7 @@ class Studio:
         came = await asyncio.to_thread(wheels.read, self.archive.root / app_id)
         if wheels.complete(came, wanted):
             return came
-        packages = self._engine().packages
-        if packages is None:
-            raise EngineFault("This engine can't fetch packages.", "Use Docker for it.")
-        return await packages.wheels(wanted)
+        return await self._engine().packages.wheels(wanted)
 
     @asynccontextmanager
     async def _place(

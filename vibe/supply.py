@@ -13,7 +13,7 @@ from vibe.errors import EngineFault, NoPackages
 from vibe.events import Answered, Asked, Notice, PackageReady, RungDone, Stage
 from vibe.narration import Emit
 from vibe.sandbox import images, package_names
-from vibe.sandbox.engine import Engine
+from vibe.sandbox.engine import Engine, Packages
 from vibe.sandbox.lock import Lock
 from vibe.settings import PackageRules
 
@@ -65,7 +65,8 @@ class Supply:
             self._refused |= odd
             for name in {*map(modules.canonical, self._rules.denied)} & set(names):
                 self._refused[name] = f"{name} is not allowed here."
-            lock = await self._had([name for name in names if name not in self._refused], emit)
+            wanted = [name for name in names if name not in self._refused]
+            lock = await self._had(self._engine.packages, wanted, emit)
             trouble = [self._refused[name] for name in (*odd, *names) if name in self._refused]
             sentence = " ".join(dict.fromkeys(trouble)) or _had_in_words(lock)
             seconds = round(time.monotonic() - since, 3)
@@ -82,14 +83,8 @@ class Supply:
             )
             return Supplied(lock, rung)
 
-    async def _had(self, names: list[str], emit: Emit) -> Lock | None:
+    async def _had(self, packages: Packages, names: list[str], emit: Emit) -> Lock | None:
         """The installed lock of as many of the names as can be had."""
-        packages = self._engine.packages if self._engine else None
-        if packages is None:
-            self._refuse(
-                names, "Only Docker can get packages that are not part of the box already."
-            )
-            return None
         while names:
             emit(Stage(name="packages", sentence=f"Looking for {', '.join(names)}."))
             try:

@@ -1,12 +1,13 @@
-"""An engine of each sort and a box on it, for the contract that all must keep."""
+"""An engine of each sort and a box on it, for the contract that all must keep; a package index."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.engines.package_index import Index, served
 from vibe.sandbox.bubblewrap import BubblewrapEngine
 from vibe.sandbox.docker import DockerEngine
 from vibe.sandbox.engine import Box, BoxSpec, Engine
@@ -30,3 +31,10 @@ async def box(engine: Engine) -> AsyncIterator[Box]:
     box = await engine.start(BoxSpec(app="contract", lifetime_s=120))
     yield box
     await box.stop()
+
+
+@pytest.fixture(scope="module")
+def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Index]:
+    """A package index on this machine."""
+    with served(tmp_path_factory.mktemp("wheels")) as found:
+        yield found

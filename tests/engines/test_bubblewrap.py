@@ -133,11 +133,12 @@ async def test_no_process_is_started_by_a_command_that_is_not_allowed(tmp_path: 
 async def test_what_only_docker_has_is_refused(tmp_path: Path) -> None:
     engine = await BubblewrapEngine.open(gallery=tmp_path)
     try:
-        assert engine.packages is None
         present = environment("python").id
         assert await engine.image(present, "") == present
         assert await engine.image("sha256:" + "0" * 64, "") == ""
         with pytest.raises(EngineFault, match="Docker"):
+            await engine.start(BoxSpec(image="node"))
+        with pytest.raises(EngineFault, match="not installed"):
             await engine.start(BoxSpec(packages="0" * 64))
         with pytest.raises(EngineFault, match="gone"):
             await engine.start(BoxSpec(image_id="sha256:" + "0" * 64))

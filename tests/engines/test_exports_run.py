@@ -47,8 +47,6 @@ SAYS = {"script": "error", "node": "-", "rust": "Maze"}
 """What the kinds that don't serve pages print when they run without arguments."""
 TOOLCHAINS = {"node": "node", "rust": "rustc"}
 """The program that a kind needs of the machine."""
-IN_CONTAINERS = [*list(MADE_FROM)[:4], *TOOLCHAINS]
-"""The kinds whose containers differ; the others' are built as a page's or Flask's is."""
 HARDENED = ["docker", "run", "--rm", "--init", "--cap-drop", "ALL",
             "--security-opt", "no-new-privileges"]  # fmt: skip
 KINDS = [
@@ -192,6 +190,22 @@ def answer(url: str, process: subprocess.Popen[bytes] | None = None) -> bytes:
             time.sleep(0.1)
 
 
+@pytest.mark.parametrize("kind", MADE_FROM)
+def test_the_zip_and_the_git_folder_have_the_same_files(
+    kind: str, exported: dict[str, Exported]
+) -> None:
+    """So what is tried of one of them below holds for the other."""
+
+    def files(folder: Path) -> dict[str, bytes]:
+        paths = [path for path in folder.rglob("*") if path.is_file()]
+        relative = {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
+        return {path: content for path, content in relative.items() if path[:5] != ".git/"}
+
+    found = exported[kind]
+    assert files(found.zip) == files(found.git)
+    assert len(files(found.zip)) > 10
+
+
 @pytest.mark.browser
 @pytest.mark.parametrize("kind", KINDS)
 def test_its_own_tests_pass_in_the_zip_with_uv(kind: str, exported: dict[str, Exported]) -> None:
@@ -254,7 +268,7 @@ def test_its_tests_try_what_the_checks_say(exported: dict[str, Exported], tmp_pa
 
 
 @pytest.mark.docker
-@pytest.mark.parametrize("kind", IN_CONTAINERS)
+@pytest.mark.parametrize("kind", MADE_FROM)
 def test_it_runs_in_a_container_without_rights(
     kind: str, exported: dict[str, Exported], tmp_path: Path
 ) -> None:

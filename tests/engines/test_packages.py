@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
 import functools
-import hashlib
 import http.server
-import json
 import shutil
 import ssl
 import subprocess
 import threading
-import zipfile
-from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import docker
 import pytest
 
+from tests.engines.package_index import Index, source, wheel
 from tests.scripted import ScriptedModel, code
 from vibe.app import App
 from vibe.archive import Archive
@@ -37,125 +34,6 @@ from vibe.settings import Limits, PackageRules, Settings
 from vibe.studio import Studio
 
 pytestmark = pytest.mark.docker
-
-UNIQUE = "vibe-test-"
-"""What the names of the test's packages begin with."""
-
-
-def wheel(folder: Path, name: str, version: str, *needs: str, size: int = 0) -> Path:
-    """A tiny wheel whose module says its version; `size` bytes of it don't compress."""
-    module = name.replace("-", "_")
-    info = f"{module}-{version}.dist-info"
-    requires = "".join(f"Requires-Dist: {need}\n" for need in needs)
-    metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{requires}"
-    files = {
-        f"{module}/__init__.py": f"VERSION = {version!r}\n".encode(),
-        f"{info}/METADATA": metadata.encode(),
-        f"{info}/WHEEL": b"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-    }
-    if size:
-        files[f"{module}/data.bin"] = bytes(size)
-    record = []
-    for path, content in files.items():
-        digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
-        record.append(f"{path},sha256={digest},{len(content)}\n")
-    files[f"{info}/RECORD"] = ("".join(record) + f"{info}/RECORD,,\n").encode()
-    path = folder / f"{module}-{version}-py3-none-any.whl"
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as bundle:
-        for name_, content in files.items():
-            bundle.writestr(name_, content)
-    Path(f"{path}.metadata").write_text(metadata)
-    return path
-
-
-@dataclass
-class Index:
-    """A simple index on this machine; `broken` are paths that break off in the middle."""
-
-    folder: Path
-    port: int = 0
-    broken: set[str] = field(default_factory=set)
-    asked: list[str] = field(default_factory=list)
-    credentials: list[str] = field(default_factory=list)
-
-    @property
-    def address(self) -> str:
-        return f"http://127.0.0.1:{self.port}/simple/"
-
-
-@pytest.fixture(scope="module")
-def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Index]:
-    found = Index(tmp_path_factory.mktemp("wheels"))
-    found.folder.chmod(0o755)  # the box's user reads it where it is mounted
-    wheel(found.folder, "vibe-test-hat", "1.0", "vibe-test-brim>=2")
-    wheel(found.folder, "vibe-test-brim", "2.1")
-    wheel(found.folder, "vibe-test-cap", "1.0", "vibe-test-brim<2")
-    wheel(found.folder, "vibe-test-old", "1.0", "pandas<1")
-    wheel(found.folder, "vibe-test-bomb", "1.0", size=30_000_000)
-    wheel(found.folder, "vibe-test-torn", "1.0", size=3000)
-    huge = wheel(found.folder, "vibe-test-huge", "1.0")
-    (found.folder / "vibe_test_source-1.0.tar.gz").write_bytes(b"no wheel")
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            found.asked.append(self.path)
-            found.credentials.append(self.headers.get("Authorization", ""))
-            name = self.path.strip("/").rpartition("/")[2]
-            file = found.folder / name
-            if name == "vibe-test-huge":  # only JSON can say sizes
-                entry = {"filename": huge.name, "url": f"/files/{huge.name}", "core-metadata": True,
-                         "hashes": {"sha256": "0" * 64}, "size": 3_000_000_000}  # fmt: skip
-                meta = {"meta": {"api-version": "1.1"}, "name": name, "versions": ["1.0"]}
-                body = json.dumps({**meta, "files": [entry]}).encode()
-                sort = "application/vnd.pypi.simple.v1+json"
-            elif name == "vibe-test-private":
-                self.send_error(401)
-                return
-            elif self.path.startswith("/simple/"):
-                stem = name.replace("-", "_") + "-"
-                links = [
-                    f"{path.name}#sha256={hashlib.sha256(path.read_bytes()).hexdigest()}"
-                    for path in sorted(found.folder.iterdir())
-                    if path.name.startswith(stem) and not path.name.endswith(".metadata")
-                ]
-                if not links:
-                    self.send_error(404)
-                    return
-                body = "".join(
-                    f'<a href="/files/{link}" data-core-metadata="true">{link.split("#")[0]}</a>\n'
-                    for link in links
-                ).encode()
-                sort = "text/html"
-            elif file.is_file():
-                body, sort = file.read_bytes(), "application/octet-stream"
-            else:
-                self.send_error(404)
-                return
-            self.send_response(200)
-            self.send_header("Content-Type", sort)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            if name in found.broken:
-                self.wfile.write(body[: len(body) // 2])
-                self.close_connection = True
-            else:
-                self.wfile.write(body)
-
-        def log_message(self, *args: object) -> None:
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    found.port = server.server_address[1]
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield found
-    server.shutdown()
-    server.server_close()
-
-
-def source(index: Index, cache: Path, **rules: object) -> PackageSource:
-    environ = {"UV_INDEX_URL": index.address.replace("//", "//me:hush-9@")}
-    return PackageSource(PackageRules(**rules), environ, cache)  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -245,6 +123,35 @@ async def test_a_set_of_three_gigabytes_and_a_closed_door_are_told_before_anythi
         await engine.packages.resolve([name])
     assert "hush-9" not in caught.value.message + caught.value.evidence
     assert not [path for path in index.asked if path.endswith(".whl")]
+
+
+@pytest.mark.parametrize(
+    ("rules", "version"),
+    [({}, "1.0"), ({"minimum_age_days": 0}, "2.0"), ({"latest": "2021-01-01"}, "1.0"),
+     ({"minimum_age_days": 0, "latest": "2021-01-01"}, "1.0")],
+)  # fmt: skip
+async def test_a_release_too_young_or_after_the_latest_date_is_passed_over(
+    tmp_path: Path, index: Index, rules: dict[str, object], version: str
+) -> None:
+    engine = await DockerEngine.open(
+        gallery=tmp_path, source=source(index, tmp_path / "cache", **rules)
+    )
+    try:
+        lock = await engine.packages.resolve(["vibe-test-fresh"])
+        assert lock.versions == {"vibe-test-fresh": version}
+    finally:
+        await engine.close()
+
+
+async def test_a_package_with_young_releases_only_says_so(tmp_path: Path, index: Index) -> None:
+    own = source(index, tmp_path / "cache", latest="2019-01-01")
+    engine = await DockerEngine.open(gallery=tmp_path, source=own)
+    try:
+        with pytest.raises(NoPackages, match="release of vibe-test-fresh is too new") as caught:
+            await engine.packages.resolve(["vibe-test-fresh"])
+        assert caught.value.blamed == ("vibe-test-fresh",)
+    finally:
+        await engine.close()
 
 
 async def test_an_index_with_a_certificate_that_nobody_vouches_for_is_not_believed(

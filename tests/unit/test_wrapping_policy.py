@@ -14,14 +14,16 @@ from hypothesis import strategies as st
 
 from vibe.errors import EngineFault
 from vibe.sandbox import policy
-from vibe.sandbox.wrapping import command
-from vibe.sandbox.wrapping_policy import refuse
+from vibe.sandbox.wrapping import FETCHING, FETCHING_ENV, Fetching, command
+from vibe.sandbox.wrapping_policy import Circumstances, refuse
 from vibe.settings import SANDBOXES
 
 BOXES = Path("/var/lib/vibe/boxes")
 NAME = "0123456789abcdef.owner-1." + "a" * 32
 GROUP = Path("/sys/fs/cgroup/memory/user@1000.service/app-a\\x2db one.scope/vibe.boxes") / NAME
 PLAIN = Path("/sys/fs/cgroup/cpu/vibe.boxes") / NAME
+PACKAGES = Path("/var/lib/vibe/packages")
+KEY = "0123456789abcdef" * 4
 RULES = policy.load(SANDBOXES / "policy.yaml")
 
 
@@ -51,8 +53,31 @@ def built(filter_fd: int, **changes: Any) -> list[str]:
     return command(**given)
 
 
-def look(argv: list[str], filter_fd: int, *, root: bool = True) -> None:
-    refuse(argv, boxes=BOXES, root=root, descriptors=[filter_fd])
+def look(argv: list[str], filter_fd: int, **changes: Any) -> None:
+    circumstances = Circumstances(BOXES, PACKAGES, root=True, descriptors=[filter_fd])
+    refuse(argv, replace(circumstances, **changes))
+
+
+RESOLVER = 99
+"""A descriptor of nothing here: only its number is looked at."""
+
+
+def fetching(filter_fd: int, **changes: Any) -> list[str]:
+    """The command of the box that fetches packages."""
+    part = PACKAGES / f"{KEY}.part" / "packages"
+    has = Fetching(PACKAGES / "cache", part, Path("/opt/wheels"), True, RESOLVER)
+    return built(
+        filter_fd,
+        environment=BOXES / "packages-0123456789ab",
+        allowance=FETCHING,
+        env=FETCHING_ENV,
+        fetching=replace(has, **changes),
+    )
+
+
+def look_fetching(argv: list[str], filter_fd: int, **changes: Any) -> None:
+    more = {"descriptors": [filter_fd, RESOLVER], "fetching": True, "wheels": "/opt/wheels"}
+    look(argv, filter_fd, **{**more, **changes})
 
 
 @pytest.mark.parametrize("image", sorted(RULES.images))
@@ -66,6 +91,74 @@ def test_what_is_built_is_allowed(
         circumstances = {"doors": (group / "cgroup.procs",), "shown": (group, "/sys/fs/cgroup")}
     argv = built(filter_fd, allowance=RULES.images[image], root=root, **circumstances)
     look(argv, filter_fd, root=root)
+
+
+def test_a_box_may_have_the_packages_of_one_lock_read_only(filter_fd: int) -> None:
+    argv = built(filter_fd, packages=PACKAGES / KEY / "packages")
+    look(argv, filter_fd)
+    at = argv.index("/packages") - 1
+    for folder in (PACKAGES, PACKAGES / KEY, PACKAGES / f"{KEY}.part" / "packages", BOXES, "/home"):
+        with pytest.raises(EngineFault, match="/packages"):
+            look([*argv[:at], str(folder), *argv[at + 1 :]], filter_fd)
+    with pytest.raises(EngineFault, match="/packages"):
+        look([*argv[: at - 1], "--bind", *argv[at:]], filter_fd)
+    with pytest.raises(EngineFault, match="PYTHONPATH"):
+        look([*argv[: at - 1], *argv[at + 2 :]], filter_fd)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"target": None}, {"wheels": None}, {"network": False}, {"wheels": None, "target": None}],
+)
+def test_the_box_that_fetches_has_network_and_places_to_fill(
+    filter_fd: int, changes: dict[str, Any]
+) -> None:
+    look_fetching(fetching(filter_fd, **changes), filter_fd)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"cache": Path("/home")},
+        {"cache": PACKAGES},
+        {"target": Path("/home")},
+        {"target": PACKAGES / KEY / "packages"},
+        {"target": PACKAGES / f"{KEY}.part"},
+        {"wheels": Path("/root")},
+        {"resolver_fd": 0},
+    ],
+)
+def test_the_box_that_fetches_gets_no_other_folder_of_the_machine(
+    filter_fd: int, changes: dict[str, Any]
+) -> None:
+    with pytest.raises(EngineFault, match="not allowed"):
+        look_fetching(fetching(filter_fd, **changes), filter_fd)
+
+
+def test_no_program_runs_where_there_is_network_and_nothing_is_fetched_where_programs_run(
+    filter_fd: int,
+) -> None:
+    """Each of the two commands is refused for the other's purpose, by every difference alone."""
+    with pytest.raises(EngineFault, match="network"):
+        look(fetching(filter_fd), filter_fd)
+    with pytest.raises(EngineFault, match="not allowed"):
+        look(fetching(filter_fd, network=False), filter_fd)
+    with pytest.raises(EngineFault, match="not allowed"):
+        look_fetching(built(filter_fd), filter_fd)
+    argv = fetching(filter_fd)
+    at = argv.index(str(BOXES / "packages-0123456789ab"))
+    with pytest.raises(EngineFault, match="environment"):
+        look_fetching([*argv[:at], str(BOXES / "python-0123456789ab"), *argv[at + 1 :]], filter_fd)
+    plain = built(filter_fd)
+    at = plain.index("--remount-ro", plain.index("--dir"))
+    for words in (
+        ["--bind", str(PACKAGES / "cache"), "/cache"],
+        ["--bind", str(PACKAGES / f"{KEY}.part" / "packages"), "/packages"],
+        ["--ro-bind", "/opt/wheels", "/wheels"],
+        ["--ro-bind-data", str(RESOLVER), "/etc/resolv.conf"],
+    ):
+        with pytest.raises(EngineFault, match="not allowed"):
+            look([*plain[:at], *words, *plain[at:]], filter_fd)
 
 
 LOOSER = [
@@ -139,6 +232,10 @@ def test_no_other_option_is_allowed_wherever_it_stands(filter_fd: int, words: li
     for at in (options[0], options[len(options) // 2], options[-1], last):
         with pytest.raises(EngineFault, match="not allowed"):
             look([*argv[:at], *words, *argv[at:]], filter_fd)
+    argv = fetching(filter_fd)  # neither is it in the box that fetches, a second network included
+    at = argv.index("--dir")
+    with pytest.raises(EngineFault, match="not allowed"):
+        look_fetching([*argv[:at], *words, *argv[at:]], filter_fd)
 
 
 def test_every_word_is_needed(filter_fd: int) -> None:
@@ -250,7 +347,7 @@ def test_the_filter_must_be_there_whole_and_alone(filter_fd: int) -> None:
     argv = built(filter_fd)
     for descriptors in ([], [filter_fd + 1], [filter_fd, filter_fd], [0, filter_fd]):
         with pytest.raises(EngineFault, match="descriptors"):
-            refuse(argv, boxes=BOXES, root=True, descriptors=descriptors)
+            look(argv, filter_fd, descriptors=descriptors)
     for content, at in ((b"", 0), (bytes(12), 0), (bytes(80), 80)):
         fd = os.memfd_create("filter")
         try:

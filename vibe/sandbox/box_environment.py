@@ -1,4 +1,4 @@
-"""What bubblewrap's boxes have of Python: a folder of Vibe's own, made from the images' locks."""
+"""What bubblewrap's boxes have of Python: folders of Vibe's own, made from the images' locks."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import platform
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -16,11 +17,13 @@ import platformdirs
 
 from vibe.errors import EngineFault
 from vibe.sandbox import images, programs
+from vibe.sandbox.folders import FolderStore
 from vibe.sandbox.wrapping import ENVIRONMENT, ETC, UID, parts_of_etc
 from vibe.settings import SANDBOXES
 
-Name = Literal["python", "browser"]
-NAMES: tuple[Name, ...] = ("python", "browser")
+Name = Literal["python", "browser", "packages"]
+NAMES: tuple[Name, ...] = ("python", "browser", "packages")
+"""As Docker's images: apps run in `python`, are looked at in `browser`; `packages` has uv."""
 LEAST = (3, 11)
 """The oldest Python that the locks are for."""
 OF_THE_SYSTEM = Path("/var/lib/vibe/boxes")
@@ -32,6 +35,11 @@ _ETC = {
     "group": f"box:x:{UID}:\n",
     "hosts": "127.0.0.1 localhost\n::1 localhost\n",
     "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files\n",
+}
+_ETC_WITH_NETWORK = {
+    **_ETC,
+    "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\n",
+    "resolv.conf": "",
 }
 
 
@@ -55,7 +63,7 @@ class Environment:
 def environment(name: Name) -> Environment:
     """The present one of that name. Raises EngineFault when no Python can be shown to boxes."""
     python, interpreter, version = _python()
-    lock = (SANDBOXES / f"{name}-requirements.txt").read_bytes()
+    lock = _lock(name).read_bytes()
     said = "\0".join((name, LAYOUT, version, platform.machine(), *parts_of_etc()))
     digest = hashlib.sha256(said.encode() + b"\0" + lock).hexdigest()
     folder = place() / f"{name}-{digest[:12]}"
@@ -69,7 +77,7 @@ def build(wanted: Environment) -> None:
     wanted.folder.parent.mkdir(parents=True, exist_ok=True)
     what = f"Making the {wanted.name} environment for boxes"
     programs.run([str(wanted.python), "-m", "venv", "--without-pip", str(part)], what)
-    lock = SANDBOXES / f"{wanted.name}-requirements.txt"
+    lock = _lock(wanted.name)
     install = [sys.executable, "-m", "pip", "--python", str(part / "bin" / "python"), "install"]
     options = ["--quiet", "--disable-pip-version-check", "--no-cache-dir", "--require-hashes"]
     programs.run([*install, *options, "--only-binary", ":all:", "-r", str(lock)], what)
@@ -77,17 +85,22 @@ def build(wanted: Environment) -> None:
         if script.is_file() and not script.is_symlink():
             text = script.read_bytes()
             script.write_bytes(text.replace(os.fsencode(part), ENVIRONMENT.encode()))
-    _write_etc(part / ETC)
+    _write_etc(part / ETC, _ETC_WITH_NETWORK if wanted.name == "packages" else _ETC)
     part.rename(wanted.folder)
     for other in wanted.folder.parent.glob(f"{wanted.name}-*"):
         if other != wanted.folder:
             shutil.rmtree(other, ignore_errors=True)
 
 
-def _write_etc(folder: Path) -> None:
+def _lock(name: Name) -> Path:
+    """The images' lock of that name; what fetches packages is uv alone."""
+    return SANDBOXES / f"{'uv' if name == 'packages' else name}-requirements.txt"
+
+
+def _write_etc(folder: Path, files: Mapping[str, str]) -> None:
     """The boxes' own /etc, with places where parts of the machine's are mounted."""
     folder.mkdir()
-    for name, text in _ETC.items():
+    for name, text in files.items():
         (folder / name).write_text(text, "utf-8")
     for part in parts_of_etc():
         place = folder / part
@@ -111,6 +124,12 @@ def recipe() -> str:
 def place() -> Path:
     """The folder that environments are in."""
     return OF_THE_SYSTEM if os.geteuid() == 0 else platformdirs.user_data_path("vibe") / "boxes"
+
+
+def store(mark: str = "") -> FolderStore:
+    """Where the packages of apps are, for every gallery on this machine."""
+    owner = int(UID) if os.geteuid() == 0 else None
+    return FolderStore(place().with_name("packages"), owner, mark)
 
 
 def _python() -> tuple[Path, Path, str]:

@@ -9,18 +9,29 @@ import math
 import os
 import subprocess
 import uuid
+from collections.abc import Mapping
+from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
 
 from vibe.errors import EngineFault, VibeError
 from vibe.sandbox import bpf, cgroups, fitness, owners, policy, seccomp, wrapping_policy
 from vibe.sandbox.box import PipeBox
-from vibe.sandbox.box_environment import NAMES, Environment, chromium, environment, place, recipe
-from vibe.sandbox.engine import Box, BoxSpec, Packages, Posture
+from vibe.sandbox.box_environment import (
+    Environment,
+    chromium,
+    environment,
+    place,
+    recipe,
+    store,
+)
+from vibe.sandbox.engine import Box, BoxSpec, Posture
 from vibe.sandbox.images import ON_DEMAND
+from vibe.sandbox.index_environment import IndexEnvironment
 from vibe.sandbox.link import Link
+from vibe.sandbox.packages import PackageSource, StoredPackages
 from vibe.sandbox.process_pipe import ProcessPipe
 from vibe.sandbox.programs import installed
-from vibe.sandbox.wrapping import PROGRAMS, command
+from vibe.sandbox.wrapping import FETCHING, FETCHING_ENV, PROGRAMS, Fetching, command
 from vibe.settings import SANDBOXES
 
 ISOLATION = "reduced isolation"
@@ -35,20 +46,27 @@ class BubblewrapEngine:
     """`engine.Engine` over bwrap. Made by `await BubblewrapEngine.open(...)`."""
 
     name = "bubblewrap"
-    packages: Packages | None = None
 
-    def __init__(self, gallery: Path, owner: owners.Owner, filter_: bytes) -> None:
+    def __init__(
+        self, gallery: Path, owner: owners.Owner, filter_: bytes, source: PackageSource
+    ) -> None:
         self._gallery, self._owner, self._filter = gallery, owner, filter_
         self._policy = policy.load(SANDBOXES / "policy.yaml")
         self._places = cgroups.find()
+        self._store = store(environment("packages").id)
+        self.packages = StoredPackages(self._store, self._fetcher, source)
         self._label = owners.gallery_label(gallery)
         self._starts = asyncio.Semaphore(STARTS)
         self._boxes: dict[str, PipeBox] = {}
         self._closed = False
 
     @classmethod
-    async def open(cls, *, gallery: Path, owner: str | None = None) -> BubblewrapEngine:
-        """Raises EngineFault, with a fix, when this machine can't make such boxes, or the
+    async def open(
+        cls, *, gallery: Path, owner: str | None = None, source: PackageSource | None = None
+    ) -> BubblewrapEngine:
+        """Packages come from `source`, by default as the environment says.
+
+        Raises EngineFault, with a fix, when this machine can't make such boxes, or the
         environment for them isn't built."""
         await asyncio.to_thread(able)
         if not environment("python").built:
@@ -61,7 +79,7 @@ class BubblewrapEngine:
                 f"These box settings are not allowed: {wrong}.", "Restore the folder `sandboxes`."
             )
         filter_ = await asyncio.to_thread(bpf.compiled, profile)
-        return cls(gallery, owners.Owner(gallery, owner), filter_)
+        return cls(gallery, owners.Owner(gallery, owner), filter_, source or PackageSource())
 
     async def image(self, image_id: str, recipe_digest: str) -> str:
         present = environment("python")
@@ -111,46 +129,92 @@ class BubblewrapEngine:
                 f"Without Docker there are no {spec.image} boxes.",
                 "Choose another kind, or Docker.",
             )
-        if spec.image not in NAMES:
+        if spec.image not in ("python", "browser"):
             raise EngineFault(
                 f"bubblewrap has no {ascii(spec.image)[:50]} boxes.", "Run it with Docker."
             )
         if not (math.isfinite(spec.lifetime_s) and 0 < spec.lifetime_s <= LONGEST_S):
             raise EngineFault(f"A box can't live for {spec.lifetime_s} s.")
-        if spec.packages:
-            raise EngineFault("Only Docker's boxes can have more packages.", "Run it with Docker.")
         wanted = environment(spec.image)
         if spec.image_id not in ("", wanted.id):
             raise EngineFault("The environment of that box is gone.", "Run it on the present one.")
         if not wanted.built or (spec.image == "browser" and not chromium()):
             what = "browser" if spec.image == "browser" else "environment"
             raise EngineFault(f"There is no {what} for boxes on this machine.", "Run `vibe setup`.")
-        async with self._starts:
-            return await self._start(wanted, spec.lifetime_s)
+        allowance, env = self._policy.images[wanted.name], self._policy.env
+        async with self._starts, AsyncExitStack() as things:
+            packages: Path | None = None
+            if spec.packages:
+                await self.packages.used(spec.packages)
+                packages = things.enter_context(self._store.held(spec.packages))
+            return await self._start(
+                wanted, allowance, env, spec.lifetime_s, things, packages=packages
+            )
 
-    async def _start(self, wanted: Environment, lifetime_s: float) -> PipeBox:
+    async def _fetcher(self, environment_: IndexEnvironment, target: str, lifetime_s: float) -> Box:
+        """A box with network that fetches packages into the folder `target`, or (empty) looks."""
+        if self._closed:
+            raise EngineFault("The engine is closed.")
+        wanted = environment("packages")
+        if not wanted.built:
+            raise EngineFault("What fetches packages isn't there yet.", "Run `vibe setup`.")
+        async with self._starts, AsyncExitStack() as things:
+            has = Fetching(
+                cache=await asyncio.to_thread(things.enter_context, self._store.cache()),
+                target=Path(target) if target else None,
+                wheels=await asyncio.to_thread(
+                    things.enter_context, self._store.wheels(environment_.folder)
+                ),
+                network=environment_.network != "none",
+                resolver_fd=_told(things, _resolver()),
+            )
+            return await self._start(
+                wanted, FETCHING, FETCHING_ENV, lifetime_s, things, fetching=has
+            )
+
+    async def _start(
+        self,
+        wanted: Environment,
+        allowance: policy.Allowance,
+        env: Mapping[str, str],
+        lifetime_s: float,
+        things: AsyncExitStack,
+        *,
+        packages: Path | None = None,
+        fetching: Fetching | None = None,
+    ) -> PipeBox:
+        """A started box; what it needs of `things` is let go of when it has ended."""
         name = f"{self._label}.{self._owner.name}.{uuid.uuid4().hex}"
-        allowance = self._policy.images[wanted.name]
         group = await asyncio.to_thread(self._group, name, allowance)
-        filter_fd = os.memfd_create("filter")
         pipe: ProcessPipe | None = None
         try:
-            os.write(filter_fd, self._filter)
-            os.lseek(filter_fd, 0, os.SEEK_SET)
-            argv = command(
-                environment=wanted.folder,
-                interpreter=wanted.interpreter,
-                allowance=allowance,
-                env=self._policy.env,
-                name=name.rpartition(".")[2],
-                root=os.geteuid() == 0,
-                filter_fd=filter_fd,
-                doors=group.doors if group else (),
-                shown=group.shown if group else None,
-            )
-            root, descriptors = os.geteuid() == 0, [filter_fd]
-            wrapping_policy.refuse(argv, boxes=place(), root=root, descriptors=descriptors)
-            pipe = await ProcessPipe.start(argv, descriptors=descriptors)
+            with ExitStack() as open_:
+                descriptors = [_told(open_, self._filter)]
+                if fetching:
+                    descriptors.append(fetching.resolver_fd)
+                argv = command(
+                    environment=wanted.folder,
+                    interpreter=wanted.interpreter,
+                    allowance=allowance,
+                    env=env,
+                    name=name.rpartition(".")[2],
+                    root=os.geteuid() == 0,
+                    filter_fd=descriptors[0],
+                    doors=group.doors if group else (),
+                    shown=group.shown if group else None,
+                    packages=packages,
+                    fetching=fetching,
+                )
+                circumstances = wrapping_policy.Circumstances(
+                    boxes=place(),
+                    packages=self._store.place,
+                    root=os.geteuid() == 0,
+                    descriptors=descriptors,
+                    fetching=fetching is not None,
+                    wheels=str(fetching.wheels or "") if fetching else "",
+                )
+                wrapping_policy.refuse(argv, circumstances)
+                pipe = await ProcessPipe.start(argv, descriptors=descriptors)
             link = await Link.start(pipe, lifetime_s=lifetime_s)
             if self._closed:
                 await link.close()
@@ -161,8 +225,6 @@ class BubblewrapEngine:
             if isinstance(error, OSError):
                 raise EngineFault(f"A box can't be started: {error}. {said[-300:]}") from error
             raise
-        finally:
-            os.close(filter_fd)
         box = PipeBox(
             link,
             id=name,
@@ -170,7 +232,7 @@ class BubblewrapEngine:
             image=wanted.id,
             lifetime_s=lifetime_s,
             memory=MemoryEvidence(group),
-            remove=functools.partial(self._forget, name, pipe, group),
+            remove=functools.partial(self._forget, name, pipe, group, things.pop_all()),
         )
         self._boxes[name] = box
         return box
@@ -184,11 +246,14 @@ class BubblewrapEngine:
             cgroups.remove(self._places, name)
             raise EngineFault(f"A box can't be given its limits: {error}.") from error
 
-    async def _forget(self, name: str, pipe: ProcessPipe, group: cgroups.Group | None) -> None:
+    async def _forget(
+        self, name: str, pipe: ProcessPipe, group: cgroups.Group | None, things: AsyncExitStack
+    ) -> None:
         try:
             await _ended(pipe, group)
         finally:
             self._boxes.pop(name, None)
+            await things.aclose()
 
     async def sweep(self) -> list[str]:
         """Boxes die with their Vibe; what may be left of them is their control groups."""
@@ -222,6 +287,23 @@ class MemoryEvidence:
         found = self._group.kills() if self._group else 0
         more, self._known = found > self._known, found
         return more
+
+
+def _told(things: ExitStack | AsyncExitStack, content: bytes) -> int:
+    """A descriptor that a box is told that on, open as long as `things`."""
+    descriptor = os.memfd_create("told")
+    things.callback(os.close, descriptor)
+    os.write(descriptor, content)
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return descriptor
+
+
+def _resolver() -> bytes:
+    """How the machine looks names up; without its file, as C libraries do of themselves."""
+    try:
+        return Path("/etc/resolv.conf").read_bytes()
+    except OSError:
+        return b""
 
 
 async def _ended(pipe: ProcessPipe | None, group: cgroups.Group | None) -> None:

@@ -17,10 +17,10 @@ from typing import Any
 
 import docker
 
-from vibe.errors import EngineFault
+from vibe.errors import Busy, EngineFault
 from vibe.sandbox import builder, fetching_policy, fitness, owners, policy
 from vibe.sandbox.box import PipeBox
-from vibe.sandbox.docker_client import Busy, DockerClient, Gone
+from vibe.sandbox.docker_client import DockerClient, Gone
 from vibe.sandbox.engine import Box, BoxSpec, Posture
 from vibe.sandbox.frames import Demultiplexer
 from vibe.sandbox.images import LABEL_IMAGE, LABEL_RECIPE, ON_DEMAND, Recipe, recipe

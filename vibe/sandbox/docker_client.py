@@ -14,7 +14,7 @@ import docker
 import requests
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 
-from vibe.errors import EngineFault
+from vibe.errors import Busy, EngineFault
 
 API = (1, 41)
 """The oldest Docker API that has what a box needs (Docker Engine 20.10)."""
@@ -29,10 +29,6 @@ T = TypeVar("T")
 
 class Gone(EngineFault):
     """There is no such container."""
-
-
-class Busy(EngineFault):
-    """Docker is at it already."""
 
 
 class DockerClient:

@@ -169,8 +169,8 @@ class Engine(Protocol):
     name: str
 
     @property
-    def packages(self) -> Packages | None:
-        """None when boxes of this engine can have no more than the image's own packages."""
+    def packages(self) -> Packages:
+        """What gives its boxes packages beside the image's own."""
 
     async def image(self, image_id: str, recipe: str) -> str:
         """That image's id if it is there, else the id of the one built from the recipe of that

@@ -21,7 +21,7 @@ CERTIFICATE = (
 NETWORK = (
     "Look at the network, or set HTTPS_PROXY, UV_INDEX_URL or UV_FIND_LINKS as for pip and uv."
 )
-DISK = "Free some space (`docker system df` shows what Docker uses), then try again."
+DISK = "Free some space (`vibe clean` shows what Vibe keeps), then try again."
 
 
 def fault(said: str, names: Sequence[str]) -> NoPackages:

@@ -14,20 +14,19 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import platformdirs
 
 from vibe.durable import write_whole
-from vibe.errors import EngineFault, NoPackages, UserError
+from vibe.errors import Busy, EngineFault, NoPackages, UserError
 from vibe.sandbox import downloading, images, lock
-from vibe.sandbox.docker_client import Busy
 from vibe.sandbox.engine import Box, Progress
 from vibe.sandbox.fetching import Fetcher, told_by
 from vibe.sandbox.index_environment import IndexEnvironment, from_folder, index_environment
 from vibe.sandbox.lock import Lock
 from vibe.sandbox.package_faults import DISK, fault, is_network
-from vibe.sandbox.volumes import Sealed
+from vibe.sandbox.store import Store
 from vibe.settings import PackageRules
 
 RESOLVE_S, INSTALL_S = 90.0, 600.0
@@ -40,30 +39,6 @@ REMOVAL_S = 60.0
 """How long a volume's box may take to be gone, on a machine that is busy."""
 RESERVE = 500_000_000
 """Bytes that an installation leaves free on the disk."""
-
-
-class Store(Protocol):
-    """Where installed packages are kept, a part for each lock; only sealed parts count."""
-
-    @property
-    def mark(self) -> str:
-        """Differs where the same names may give another lock."""
-
-    async def find(self, key: str) -> Sealed | None:
-        """That lock's part when it is whole."""
-
-    async def make(self, key: str) -> str:
-        """A new empty part in place of a half-filled one: its name for the box that fills it."""
-
-    async def seal(self, key: str, size: int, modules: tuple[str, ...]) -> None:
-        """Says that the part is whole."""
-
-    async def remove(self, key: str) -> None:
-        """Removes the part. Raises Busy while a box has it."""
-
-    async def trim(self, most: int, used: Mapping[str, float]) -> list[str]:
-        """Removes whole parts, the one used longest ago first, until they have at most `most`
-        bytes together, and what fetching has kept when that is more; the keys of the removed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,32 +8,20 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
-from vibe.errors import EngineFault
+from vibe.errors import Busy, EngineFault
 from vibe.sandbox import fetching_policy, images
-from vibe.sandbox.docker_client import Busy, DockerClient, Gone
+from vibe.sandbox.docker_client import DockerClient, Gone
+from vibe.sandbox.store import Sealed
 
 PREFIX = "vibe-packages-"
 SEAL = "-sealed"
 LABEL = "vibe.packages"
 
 
-@dataclass(frozen=True, slots=True)
-class Sealed:
-    """A part of a store with everything of one lock in it."""
-
-    key: str
-    bytes: int
-    modules: tuple[str, ...]
-    """Names that programs import its packages by."""
-    made: str
-    """When, as its store writes it: sorts by time."""
-
-
 class VolumeStore:
-    """`packages.Store` of volumes of one Docker daemon."""
+    """`store.Store` of volumes of one Docker daemon."""
 
     def __init__(self, client: DockerClient) -> None:
         self._client = client

@@ -63,7 +63,7 @@ class WarmEngine:
         self._keeper: asyncio.Task[None] | None = None
 
     @property
-    def packages(self) -> Packages | None:
+    def packages(self) -> Packages:
         return self._engine.packages
 
     @property

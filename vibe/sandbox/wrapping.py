@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from vibe.errors import EngineFault
-from vibe.sandbox.policy import COMMAND, MIB, Allowance
+from vibe.sandbox.fetching_policy import CACHE, MEMORY, WHEELS
+from vibe.sandbox.policy import COMMAND, MIB, PACKAGES, Allowance
 
 UID = "10001"
 PROGRAMS = ("bwrap", "setpriv", "unshare", "prlimit", "mount", "sh")
@@ -29,6 +31,27 @@ ROOMS = "/run"
 """Hidden by the rooms that are made for a box before it starts: the machine's sockets are there."""
 
 
+@dataclass(frozen=True, slots=True)
+class Fetching:
+    """What the one box has that fetches packages, beside the others' walls."""
+
+    cache: Path
+    target: Path | None
+    """The folder that it fills; None when it only looks."""
+    wheels: Path | None
+    network: bool
+    """The machine's own; without it the folder of wheels is all."""
+    resolver_fd: int
+    """Says how names are looked up, as the machine's /etc/resolv.conf does."""
+
+
+FETCHING = Allowance(
+    memory=MEMORY, cpus=2.0, pids=256, files=4096, file=4096,
+    work=64, work_inodes=1024, tmp=256, tmp_inodes=8192, shm=16,
+)  # fmt: skip
+FETCHING_ENV = {"HOME": "/tmp/home", "LANG": "C.UTF-8", "PATH": "/usr/local/bin:/usr/bin:/bin"}  # noqa: S108
+
+
 def command(
     *,
     environment: Path,
@@ -40,16 +63,25 @@ def command(
     filter_fd: int,
     doors: Sequence[Path] = (),
     shown: tuple[Path, str] | None = None,
+    packages: Path | None = None,
+    fetching: Fetching | None = None,
 ) -> list[str]:
     """The argv of a box. `root`: Vibe runs as root, so the rights of another user are taken on
     first. `doors` and `shown` are its control group's; without them memory and processes are
-    limited by themselves. Raises EngineFault for a folder that can't be handed to a shell."""
+    limited by themselves. `packages` is the folder of those that its program can import,
+    `fetching` what the box has that fetches some. Raises EngineFault for a folder that can't be
+    handed to a shell."""
     chain = ["sh", "-ec", _entering(doors), "sh"]
     if root:
         chain += ["setpriv", f"--reuid={UID}", f"--regid={UID}", f"--groups={UID}"]
     # a user namespace of its own, only to make rooms with a limit in files, which bwrap can't
     chain += ["unshare", "--user", "--map-root-user", "--mount", "sh", "-ec", _rooms(allowance)]
-    return [*chain, "sh", "bwrap", *_walls(environment, interpreter, env, name, filter_fd, shown),
+    more = _fetching(fetching) if fetching else []
+    if packages:
+        env = {**env, "PYTHONPATH": PACKAGES}
+        more = ["--ro-bind", str(packages), PACKAGES]
+    walls = _walls(environment, interpreter, env, name, filter_fd, shown, more)
+    return [*chain, "sh", "bwrap", *walls,
             *_limits(allowance, grouped=bool(doors)), *_runner()]  # fmt: skip
 
 
@@ -81,6 +113,7 @@ def _walls(
     name: str,
     filter_fd: int,
     shown: tuple[Path, str] | None,
+    more: Sequence[str],
 ) -> list[str]:
     if not environment.is_absolute() or not interpreter.is_absolute():
         raise EngineFault("A box's folders have whole paths.")
@@ -115,11 +148,21 @@ def _walls(
     words += ["--bind", f"{ROOMS}/work", "/work", "--bind", f"{ROOMS}/tmp", "/tmp"]  # noqa: S108
     if shown:
         words += ["--ro-bind", str(shown[0]), shown[1]]
+    words += more
     words += ["--dir", "/var/tmp", "--remount-ro", "/", "--chdir", "/work"]  # noqa: S108
     for key, value in sorted(env.items()):
         path = f"{ENVIRONMENT}/bin:{value}" if key == "PATH" else value
         words += ["--setenv", key, path]
     return words
+
+
+def _fetching(has: Fetching) -> list[str]:
+    words = ["--share-net"] if has.network else []
+    words += ["--ro-bind-data", str(has.resolver_fd), "/etc/resolv.conf"]
+    words += ["--bind", str(has.cache), CACHE]
+    if has.target:
+        words += ["--bind", str(has.target), PACKAGES]
+    return [*words, "--ro-bind", str(has.wheels), WHEELS] if has.wheels else words
 
 
 def parts_of_etc() -> Sequence[str]:

@@ -49,7 +49,11 @@ _VALUES: Mapping[str, re.Pattern[str]] = {
     "--dir": re.compile("/var/tmp"),  # noqa: S108
     "--chdir": re.compile("/work"),
 }
-_MOUNTS = {"--ro-bind": 2, "--bind": 2, "--symlink": 2, "--tmpfs": 1, "--proc": 1, "--dev": 1}
+_MOUNTS = {
+    "--ro-bind": 2, "--bind": 2, "--symlink": 2, "--tmpfs": 1, "--proc": 1, "--dev": 1,
+    "--ro-bind-data": 2,
+}  # fmt: skip
+_NETWORK = "--share-net"
 _READ_ONLY = "--remount-ro"
 _SYSTEM = frozenset(
     {
@@ -73,7 +77,7 @@ _FIXED: Mapping[str, tuple[str, ...]] = {
 _ENV = re.compile(
     r"PATH=/opt/vibe/bin:/usr/local/bin:/usr/bin:/bin|HOME=/tmp/[a-z]+|LANG=C\.UTF-8"
     r"|MPLBACKEND=Agg|(MPLCONFIGDIR|XDG_CACHE_HOME|XDG_CONFIG_HOME)=/tmp(/[a-z]+)+"
-    r"|(PYTHONDONTWRITEBYTECODE|PYTHONUNBUFFERED)=1"
+    r"|(PYTHONDONTWRITEBYTECODE|PYTHONUNBUFFERED)=1|PYTHONPATH=/packages"
 )
 _MIB = 1 << 20
 _LIMITS: Mapping[str, range] = {
@@ -83,6 +87,7 @@ _LIMITS: Mapping[str, range] = {
     "--nproc": range(8, 513),
     "--data": range(32 * _MIB, 4096 * _MIB + 1),
 }
+_FETCHING_LIMITS = {**_LIMITS, "--fsize": range(_MIB, 4096 * _MIB + 1)}
 _RUNNER = ["/opt/vibe/bin/python", "-I", "-S", "-B", "-u", "-c", BOOTSTRAP]
 
 
@@ -99,25 +104,42 @@ class _Walls:
     """What was made read-only after it was mounted."""
 
 
-def refuse(argv: Sequence[str], *, boxes: Path, root: bool, descriptors: Sequence[int]) -> None:
-    """Raises EngineFault unless `argv` starts a box: everything that closes it is there once, and
-    nothing else is.
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """What a command may refer to on this machine."""
 
-    `boxes` is the folder of Vibe's own environments, `root` whether Vibe runs as root, and
-    `descriptors` what the process gets: the system-call filter alone."""
-    if wrong := _wrong(argv, boxes, root, descriptors):
+    boxes: Path
+    """The folder of Vibe's own environments."""
+    packages: Path
+    """The folder of installed packages."""
+    root: bool
+    """Whether Vibe runs as root."""
+    descriptors: Sequence[int]
+    """What the process gets: the system-call filter alone; to fetch packages also how names are
+    looked up."""
+    fetching: bool = False
+    """Whether it is the one box that has network and fills a folder of packages, and that runs
+    nobody's code."""
+    wheels: str = ""
+    """The folder of wheels that it may read."""
+
+
+def refuse(argv: Sequence[str], given: Circumstances) -> None:
+    """Raises EngineFault unless `argv` starts a box: everything that closes it is there once, and
+    nothing else is."""
+    if wrong := _wrong(argv, given):
         raise EngineFault(
             f"This command of a box is not allowed: {wrong}.",
             "Restore the folder `sandboxes`, or report this.",
         )
 
 
-def _wrong(argv: Sequence[str], boxes: Path, root: bool, descriptors: Sequence[int]) -> str:
+def _wrong(argv: Sequence[str], given: Circumstances) -> str:
     """What is not allowed; "" when all is."""
     if not all(type(word) is str and "\0" not in word for word in argv):
         return "a word that is no text"
     words = iter(argv)
-    entering = _between(words, ["sh", "-ec"], ["sh", *(_AS_ANOTHER if root else [])])
+    entering = _between(words, ["sh", "-ec"], ["sh", *(_AS_ANOTHER if given.root else [])])
     entered = _ENTERING.fullmatch(entering or "")
     if entered is None:
         return "how it is entered"
@@ -139,10 +161,10 @@ def _wrong(argv: Sequence[str], boxes: Path, root: bool, descriptors: Sequence[i
     if isinstance(rest, str):
         return rest
     return (
-        _flags(walls, descriptors)
-        or _mounts(walls, boxes, groups)
-        or _variables(walls.variables)
-        or _limits(rest, grouped=bool(doors))
+        _flags(walls, given)
+        or _mounts(walls, given, groups)
+        or _variables(walls)
+        or _limits(rest, _FETCHING_LIMITS if given.fetching else _LIMITS, grouped=bool(doors))
     )
 
 
@@ -164,7 +186,7 @@ def _read(words: Iterator[str], walls: _Walls) -> list[str] | str:
     for word in words:
         if not word.startswith("-"):
             return [word, *words]
-        if word in _FLAGS:
+        if word in _FLAGS or word == _NETWORK:
             walls.flags[word] += 1
             continue
         many = _MOUNTS.get(word, 2 if word == "--setenv" else 1)
@@ -202,32 +224,53 @@ def _covers(target: str, walls: _Walls) -> bool:
     return not plain or hidden or "/" in walls.closed
 
 
-def _flags(walls: _Walls, descriptors: Sequence[int]) -> str:
+def _flags(walls: _Walls, given: Circumstances) -> str:
+    if walls.flags[_NETWORK] > given.fetching:
+        return "the machine's network"
     if missing := sorted(flag for flag in _FLAGS if walls.flags[flag] != 1):
         return f"{missing[0]} not once"
     if missing := sorted(_VALUES.keys() - walls.values.keys()):
         return f"no {missing[0]}"
-    if [walls.values["--seccomp"]] != [str(each) for each in descriptors]:
+    data = [mount[1] for mount in walls.mounts.values() if mount[0] == "--ro-bind-data"]
+    if [walls.values["--seccomp"], *data] != [str(each) for each in given.descriptors]:
         return "its descriptors"
-    size = os.fstat(descriptors[0]).st_size
-    at = os.lseek(descriptors[0], 0, os.SEEK_CUR)
+    size = os.fstat(given.descriptors[0]).st_size
+    at = os.lseek(given.descriptors[0], 0, os.SEEK_CUR)
     return "its system-call filter" if size == 0 or size % 8 or at else ""
 
 
-def _mounts(walls: _Walls, boxes: Path, groups: Sequence[str]) -> str:
-    environment = re.compile(re.escape(str(boxes)) + r"/(python|browser)-[0-9a-f]{12}")
+def _mounts(walls: _Walls, given: Circumstances, groups: Sequence[str]) -> str:
+    name = "packages" if given.fetching else "(python|browser)"
+    environment = re.compile(re.escape(str(given.boxes)) + rf"/{name}-[0-9a-f]{{12}}")
     option, *source = walls.mounts.get("/opt/vibe", ("",))
     if option != "--ro-bind" or not environment.fullmatch(source[0]):
         return "its environment"
     for target, mount in walls.mounts.items():
-        if not _allowed(target, mount, source[0], groups):
+        fitting = _packages(target, mount, given)
+        if fitting is False or (fitting is None and not _allowed(target, mount, source[0], groups)):
             return f"{' '.join(mount)} {target}"[:200]
     hidden = {f"/proc/{part}" for part in _HIDDEN if Path("/proc", part).exists()}
-    if missing := sorted(({"/etc", "/opt/vibe", *_FIXED} | hidden) - walls.mounts.keys()):
+    wanted = {"/etc", "/opt/vibe", *_FIXED} | ({"/cache"} if given.fetching else set())
+    if missing := sorted((wanted | hidden) - walls.mounts.keys()):
         return f"no {missing[0]}"
     empty = {target for target, mount in walls.mounts.items() if mount[0] == "--tmpfs"}
     still_open = sorted(({"/", "/dev"} | empty) ^ walls.closed)
     return f"{still_open[0]} can be written" if still_open else ""
+
+
+def _packages(target: str, mount: tuple[str, ...], given: Circumstances) -> bool | None:
+    """Whether a box may have this there, if it is about packages; None when it isn't."""
+    key = re.escape(str(given.packages)) + "/[0-9a-f]{64}"
+    if target == "/packages":
+        option, folder = ("--bind", rf"{key}\.part") if given.fetching else ("--ro-bind", key)
+        return mount[0] == option and bool(re.fullmatch(f"{folder}/packages", mount[-1]))
+    if not given.fetching:
+        return None
+    if target == "/cache":
+        return mount == ("--bind", f"{given.packages}/cache")
+    if target == "/wheels":
+        return bool(given.wheels) and mount == ("--ro-bind", given.wheels)
+    return mount[0] == "--ro-bind-data" if target == "/etc/resolv.conf" else None
 
 
 def _allowed(target: str, mount: tuple[str, ...], environment: str, groups: Sequence[str]) -> bool:
@@ -261,25 +304,28 @@ def _is_own_python(folder: str) -> bool:
     )
 
 
-def _variables(given: Mapping[str, str]) -> str:
+def _variables(walls: _Walls) -> str:
+    given = walls.variables
+    if ("PYTHONPATH" in given) and walls.mounts.get("/packages", ("",))[0] != "--ro-bind":
+        return "the variable PYTHONPATH"
     for name, value in given.items():
         if not _ENV.fullmatch(f"{name}={value}"):
             return f"the variable {name[:100]}"
     return "" if {"HOME", "PATH"} <= given.keys() else "no HOME or no PATH"
 
 
-def _limits(words: list[str], *, grouped: bool) -> str:
+def _limits(words: list[str], limits: Mapping[str, range], *, grouped: bool) -> str:
     """What is wrong with the limits, or with the program that they are for."""
     if words[-len(_RUNNER) :] != _RUNNER or words[0] != "/usr/bin/prlimit":
         return "its program"
     found: dict[str, str] = {}
     for word in words[1 : -len(_RUNNER)]:
         name, _, value = word.partition("=")
-        if name in found or name not in _LIMITS or not re.fullmatch("0|[1-9][0-9]{0,11}", value):
+        if name in found or name not in limits or not re.fullmatch("0|[1-9][0-9]{0,11}", value):
             return f"the limit {word[:100]}"
-        if int(value) not in _LIMITS[name]:
+        if int(value) not in limits[name]:
             return f"the limit {word[:100]}"
         found[name] = value
-    wanted = _LIMITS.keys() - ({"--data"} if grouped else set())
+    wanted = limits.keys() - ({"--data"} if grouped else set())
     missing = sorted(wanted - found.keys())
     return f"no limit {missing[0]}" if missing else ""
