@@ -139,6 +139,9 @@ async def test_a_release_too_young_or_after_the_latest_date_is_passed_over(
     try:
         lock = await engine.packages.resolve(["vibe-test-fresh"])
         assert lock.versions == {"vibe-test-fresh": version}
+        # What the index says no date of is no reason to take today's release of another.
+        both = await engine.packages.resolve(["vibe-test-fresh", "vibe-test-hat"])
+        assert (both.versions["vibe-test-fresh"], len(both.pins)) == (version, 3)
     finally:
         await engine.close()
 
@@ -147,9 +150,10 @@ async def test_a_package_with_young_releases_only_says_so(tmp_path: Path, index:
     own = source(index, tmp_path / "cache", latest="2019-01-01")
     engine = await DockerEngine.open(gallery=tmp_path, source=own)
     try:
-        with pytest.raises(NoPackages, match="release of vibe-test-fresh is too new") as caught:
-            await engine.packages.resolve(["vibe-test-fresh"])
-        assert caught.value.blamed == ("vibe-test-fresh",)
+        for names in (["vibe-test-fresh"], ["vibe-test-fresh", "vibe-test-hat"]):
+            with pytest.raises(NoPackages, match="release of vibe-test-fresh is too new") as caught:
+                await engine.packages.resolve(names)
+            assert caught.value.blamed == ("vibe-test-fresh",)
     finally:
         await engine.close()
 

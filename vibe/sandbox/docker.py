@@ -244,6 +244,7 @@ class DockerEngine:
             name = f"vibe-{uuid.uuid4().hex}"
             began = int(time.time()) - 1
             self._names.add(name)
+            pipe: DockerPipe | None = None
             try:
                 created = await self._client.call(
                     self._client.api.create_container_from_config, wanted, name
@@ -252,6 +253,8 @@ class DockerEngine:
                 await self._client.call(self._client.api.start, created["Id"])
                 link = await Link.start(pipe, lifetime_s=lifetime_s)
             except BaseException:
+                if pipe is not None:
+                    pipe.close()
                 with contextlib.suppress(EngineFault):
                     await self._remove(name)
                 self._names.discard(name)

@@ -106,19 +106,16 @@ class StoredPackages:
 
     async def _resolved(self, names: Sequence[str], environment: IndexEnvironment) -> Lock:
         present = images.packages()
-        until = _until(self.rules)
         task: dict[str, Any] = {
             "task": "resolve",
             "names": list(names),
             "present": images.constraints(),
-            "until": until,
+            "until": _until(self.rules),
+            "undated": environment.own,
         }
         box = await self._fetcher(environment, "", RESOLVE_S + 60)
         try:
             answer = await told_by(box, environment, task, RESOLVE_S)
-            if answer["code"] and environment.own and "upload" in str(answer["said"]):
-                # an index of the company's own that gives no dates: its age rule is the company's
-                answer = await told_by(box, environment, task | {"until": ""}, RESOLVE_S)
             if answer["code"] and is_network(fault(str(answer["said"]), names)):
                 first = answer
                 answer = await told_by(box, environment, task | {"offline": True}, RESOLVE_S)
