@@ -31,17 +31,25 @@ from pathlib import Path
 from websockets.utils import accept_key
 
 from vibe import hosts
+from vibe.app import Rung
 from vibe.archive import Archive
 from vibe.bundle import bundled, import_bundle
+from vibe.cdn import to_vendor
+from vibe.diagnosis import REPORT_BYTES, report, signature
 from vibe.errors import BoxLost, ModelFault, UserError
 from vibe.headers import Foreign, redirect, request_headers, response_headers
 from vibe.kinds import kind
 from vibe.paths import safe_path
+from vibe.plan import plan_to_yaml, read_plan
+from vibe.redaction import redact
 from vibe.relay import Refused, Relay
 from vibe.reply import open_files, read_files
 from vibe.sandbox import runner
 from vibe.sandbox.frames import HEADER, PAYLOAD, Decoder, Demultiplexer, Kind, encode
 from vibe.settings import Settings
+from vibe.single import Page
+from vibe.text_faults import page_faults
+from vibe.ui.words import clean, plain
 from vibe.upstream import HEAD_BYTES, BadAnswer, Exchange
 
 SECONDS, QUICK_SECONDS = 60.0, 5.0
@@ -54,6 +62,7 @@ GREETING = (
     b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     b"Sec-WebSocket-Accept: "
 )
+SECRET = "planted-0123456789"
 OWN = "http://0123456789abcdef.vibe.localhost:8501"
 
 
@@ -101,6 +110,37 @@ def reply(data: bytes) -> None:
         return
     for path in found.files:
         assert str(safe_path(path)) == path
+
+
+def page(data: bytes) -> None:
+    """A page that a model wrote: its faults, its libraries, and all of it as one file."""
+    text = data.decode("utf-8", "replace")
+    page_faults(text)
+    to_vendor({"index.html": text}, [])
+    files = {"index.html": text.encode(), "a.css": b"p { color: red }", "a.js": b"export let a = 1"}
+    with suppress(UserError):
+        assert len(Page(files, "index.html").whole()) < 100 * (len(text) + 1000)
+
+
+def plan(data: bytes) -> None:
+    """A model's plan, as YAML or whatever it took for it."""
+    try:
+        found, _ = read_plan(data.decode("utf-8", "replace"), forced_kind=None)
+    except ModelFault:
+        return
+    again, _ = read_plan(plan_to_yaml(found), forced_kind=None)
+    assert (again.kind, again.packages) == (found.kind, found.packages)
+
+
+def output(data: bytes) -> None:
+    """What a program printed: shown, reported to a model, and masked."""
+    text = data.decode("utf-8", "replace")
+    assert not {"\x1b", "\r", "\x00", "\u202e"} & set(clean(text))
+    plain(text)
+    rung = Rung("run", False, "It failed.", text)
+    assert len(report(rung, {"app.py": "x = 1\n"}).encode()) <= REPORT_BYTES
+    signature(rung)
+    assert SECRET not in redact(text, [SECRET])
 
 
 def bundle(data: bytes) -> None:
@@ -228,6 +268,25 @@ TARGETS: dict[str, tuple[Callable[[bytes], None], Callable[[], list[bytes]]]] = 
         b"Here.\n\n```html path=index.html\n<p>hi\n```\n\n```js path=a.js\n<<<<<<< SEARCH\nx\n"
         b"=======\ny\n>>>>>>> REPLACE\n```\n",
         b"```yaml\ntitle: x\n```\n<think>\n</think>\n```html\n<!doctype html>\n```",
+    ]),
+    "page": (page, lambda: [
+        b"<!doctype html><html><head><style>@import 'a.css'; p { x: url( 'a.js' ) }</style>"
+        b"<script src='https://cdn.example/d3@7'></script></head><body><![CDATA[x]]>{{ y }}"
+        b"<!-- z -->"
+        b"<script type=module>import { a } from './a.js'\nimport('./a.js')</script></body></html>",
+        b'<link rel=stylesheet href="a.css"><p style="x: url(a.css)">&amp;{% if x %}</p>{# y #}',
+    ]),
+    "plan": (plan, lambda: [
+        b"```yaml\ntitle: Tip calculator\nkind: web\nsummary: Splits a bill.\npackages: [numpy]\n"
+        b"checks:\n  - name: Splits it\n    steps:\n      - fill: {field: Bill, with: \"120\"}\n"
+        b"      - click: Calculate\n      - see: 34.50\n```\n",
+        b'{"title": "x", "kind": "script", "checks": [{"name": "a", "args": ["--b"], '
+        b'"stdout": "c+"}]}',
+    ]),
+    "output": (output, lambda: [
+        b'Traceback (most recent call last):\n  File "/work/app.py", line 1, in <module>\n'
+        b"ValueError: \x1b[31mred\x1b[0m \x1b]8;;http://a\x07b\n10 %\r20 %\r\n" + SECRET.encode(),
+        b"-----BEGIN PRIVATE KEY-----\nMIIE\n-----END PRIVATE KEY-----\nbearer abcdefghijklmnop1\n",
     ]),
     "bundle import": (bundle, lambda: [_bundle() for _ in range(4)]),
     "headers": (gateway, lambda: [
