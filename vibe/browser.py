@@ -165,7 +165,7 @@ class Browser:
         try:
             async with asyncio.timeout(LOOK_S + 15):
                 await self._jobs.write(json.dumps(job).encode() + b"\n")
-                return _seen(await self._line(), checks)
+                return read(await self._line(), checks)
         except (TimeoutError, ConnectionError) as error:
             raise BoxLost("The browser did not answer.") from error
         finally:
@@ -173,7 +173,7 @@ class Browser:
                 task.cancel()
             await asyncio.gather(*offering, return_exceptions=True)
 
-    async def _line(self) -> dict[str, Any]:
+    async def _line(self) -> bytes:
         data = self._left
         while b"\n" not in data:
             more = await self._jobs.read()
@@ -181,13 +181,7 @@ class Browser:
                 raise BoxLost("The browser ended before it answered.")
             data += more
         line, _, self._left = data.partition(b"\n")
-        try:
-            answer = json.loads(line)
-        except ValueError as error:
-            raise BoxLost("The browser's answer can't be read.") from error
-        if not isinstance(answer, dict):
-            raise BoxLost("The browser's answer can't be read.")
-        return answer
+        return line
 
 
 class Eyes:
@@ -306,6 +300,14 @@ def step_value(step: Step) -> Any:
         name = {"fill": "with", "select": "option", "upload": "file", "drag": "to"}[step.action]
         return {"field": step.target, name: step.value}
     return step.target or step.value
+
+
+def read(line: bytes, checks: Sequence[Check]) -> Seen:
+    """What the driver says it saw. Raises BoxLost for a line that isn't its."""
+    try:
+        return _seen(dict(json.loads(line)), checks)
+    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+        raise BoxLost("The browser's answer can't be read.") from error
 
 
 def _seen(answer: dict[str, Any], checks: Sequence[Check]) -> Seen:

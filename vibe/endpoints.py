@@ -150,7 +150,10 @@ async def _list_or_nothing(client: AsyncOpenAI) -> tuple[str, ...]:
 async def list_models(client: AsyncOpenAI) -> tuple[str, ...]:
     """The models the endpoint lists. Raises openai.OpenAIError, and ValueError for no JSON."""
     answer = await client.models.with_raw_response.list()
-    return listed(json.loads(answer.text))
+    try:
+        return listed(json.loads(answer.text))
+    except RecursionError as error:
+        raise ValueError("the list of models is nested too deep") from error
 
 
 def _is_address(text: str) -> bool:

@@ -109,7 +109,7 @@ def _call(
         ) from None
     try:
         data = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         data = {}
     return status, data if isinstance(data, dict) else {}
 

@@ -66,6 +66,6 @@ async def probe(box: Box, name: str, *args: str, wall_s: float = 30.0) -> dict[s
     lines = outcome.stdout.decode("utf-8", "replace").strip().splitlines()
     try:
         found = json.loads(lines[-1])
-    except (ValueError, IndexError):
+    except (ValueError, IndexError, RecursionError):
         return None
     return found if isinstance(found, dict) else None

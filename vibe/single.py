@@ -24,6 +24,7 @@ from vibe.transcript import environment
 
 MAX_FILE = 20 << 20
 """Bytes of a single file; a browser or an editor has trouble with more."""
+TOO_LARGE = ("As one file it would be too large.", "Export a zip instead.")
 
 PAGES = ("web", "slides")
 """The kinds that are one page when they are one file."""
@@ -57,7 +58,7 @@ def single_file(archive: Archive, app_id: str) -> tuple[str, bytes]:
         needed = direct(app.kind, files, pinned(app, files))
         name, content = f"{app_id}.py", one_script({**data, **files}, kind.entry, needed)
     if len(content) > MAX_FILE:
-        raise UserError("As one file it would be too large.", "Export a zip instead.")
+        raise UserError(*TOO_LARGE)
     return name, content
 
 
@@ -105,6 +106,7 @@ class Page(Markup):
         for line in self._source.split("\n"):
             self._lines.append(self._lines[-1] + len(line) + 1)
         self._changes: list[tuple[int, int, str]] = []
+        self._room = MAX_FILE - len(self._source)
         self._style = self._script = -1
         self._type = ""
 
@@ -156,7 +158,7 @@ class Page(Markup):
         if tag == "script" and (path := self._path(given.get("src", ""), self._entry)):
             gone = ("src", "defer", "async", "integrity", "crossorigin")
             rest = {name: value for name, value in given.items() if name not in gone}
-            text = self._files[path].decode("utf-8", "replace")
+            text = self._text(path)
             if given.get("type") == "module":
                 return _tag(tag, rest) + _in_script(self._script_text(text, path, ()))
             if "defer" in given:  # it may count on the whole page being there
@@ -165,7 +167,7 @@ class Page(Markup):
             return _tag(tag, rest) + _in_script(text)
         if tag == "link" and (path := self._path(given.get("href", ""), self._entry)):
             if "stylesheet" in given.get("rel", "").lower().split():
-                text = self._sheet(self._files[path].decode("utf-8", "replace"), path, ())
+                text = self._sheet(self._text(path), path, ())
                 media = {"media": given["media"]} if "media" in given else {}
                 return f"{_tag('style', media)}{_in_style(text)}</style>"
             return _tag(tag, given | {"href": self._data(path)})
@@ -196,9 +198,23 @@ class Page(Markup):
         path = posixpath.normpath(posixpath.join(folder, unquote(parts.path).lstrip("/")))
         return path if path in self._files else ""
 
+    def _counted(self, content: bytes) -> bytes:
+        """Content that goes in once more: some thirty small files that name each other twice would
+        make gigabytes. Raises UserError."""
+        self._room -= 50 + len(content)
+        if self._room < 0:
+            raise UserError(*TOO_LARGE)
+        return content
+
+    def _text(self, path: str) -> str:
+        return self._counted(self._files[path]).decode("utf-8", "replace")
+
     def _data(self, path: str) -> str:
         kind = mimetypes.guess_type(path)[0] or "application/octet-stream"
-        return f"data:{kind};base64,{base64.b64encode(self._files[path]).decode()}"
+        return f"data:{kind};base64,{self._encoded(self._files[path])}"
+
+    def _encoded(self, content: bytes) -> str:
+        return base64.b64encode(self._counted(content)).decode()
 
     def _sheet(self, text: str, beside: str, above: tuple[str, ...]) -> str:
         """A style sheet with what it imports and shows in it."""
@@ -207,7 +223,7 @@ class Page(Markup):
             path = self._path(match[2], beside)
             if not path or path in above:
                 return "" if path else match[0]
-            more = self._files[path].decode("utf-8", "replace")
+            more = self._text(path)
             return self._sheet(more, path, (*above, path))
 
         def shown(match: re.Match[str]) -> str:
@@ -222,7 +238,7 @@ class Page(Markup):
         try:
             given = json.loads(text)
             named = dict(given["imports"])
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             return text
         found: dict[str, str] = {}
         for name, address in named.items():
@@ -239,8 +255,8 @@ class Page(Markup):
         return json.dumps({**given, "imports": found})
 
     def _module_data(self, path: str) -> str:
-        text = self._script_text(self._files[path].decode("utf-8", "replace"), path, (path,))
-        return f"data:text/javascript;base64,{base64.b64encode(text.encode()).decode()}"
+        text = self._script_text(self._text(path), path, (path,))
+        return f"data:text/javascript;base64,{self._encoded(text.encode())}"
 
     def _script_text(self, text: str, beside: str, above: tuple[str, ...]) -> str:
         """A module's text with each module that it imports as a data URL."""
@@ -254,9 +270,9 @@ class Page(Markup):
                     f"The script {path} imports itself in a circle, so the page can't be one file.",
                     "Export a zip instead.",
                 )
-            more = self._files[path].decode("utf-8", "replace")
+            more = self._text(path)
             inner = self._script_text(more, path, (*above, path)).encode()
-            data = f"data:text/javascript;base64,{base64.b64encode(inner).decode()}"
+            data = f"data:text/javascript;base64,{self._encoded(inner)}"
             return f"{match[1]}{match[2]}{data}{match[2]}"
 
         return _IMPORT.sub(module, text)

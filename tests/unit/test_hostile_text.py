@@ -4,13 +4,23 @@ Each text is so long that a reader that goes through it again and again would ta
 
 from __future__ import annotations
 
+from typing import cast
+
+import httpx
 import pytest
+from openai import AsyncOpenAI
 
 from vibe.app import Rung
+from vibe.browser import read
 from vibe.diagnosis import report
+from vibe.endpoints import list_models
+from vibe.errors import BoxLost, UserError
 from vibe.fixes import fences
 from vibe.kinds import kind
+from vibe.ladder import probe
 from vibe.markup import Markup
+from vibe.plan import Check
+from vibe.sandbox.engine import Box, Outcome
 from vibe.single import Page
 from vibe.text_faults import page_faults
 
@@ -79,6 +89,67 @@ def test_a_page_s_own_parts_are_still_put_into_it() -> None:
     assert whole.count("data:image/gif;base64,R0lG") == 2
     assert whole.count("data:text/javascript;base64,") == 2
     assert "@import" not in whole
+
+
+def chain(name: str, line: str) -> dict[str, bytes]:
+    """Files that each name the next one by that line."""
+    return {name.format(at): line.format(name.format(at + 1)).encode() for at in range(60)}
+
+
+@pytest.mark.parametrize(
+    ("page", "name", "line"),
+    [
+        ("<link rel=stylesheet href=0.css>", "{}.css", "@import '{0}';@import '{0}';"),
+        ("<script type=module src=0.js></script>", "{}.js", "import '/{0}'\nimport '/{0}'\n"),
+        ("<script type=module src=0.js></script>", "{}.js", "import '/{0}'\n"),
+        ('<script type=importmap>{"imports":{"a":"./0.js"}}</script>', "{}.js", "import '/{0}'\n"),
+    ],
+)
+def test_files_that_name_each_other_do_not_grow_without_bound(
+    page: str, name: str, line: str
+) -> None:
+    with pytest.raises(UserError, match="too large"):
+        Page({"index.html": page.encode(), **chain(name, line)}, "index.html").whole()
+
+
+@pytest.mark.parametrize("page", ["<img src=p.gif>", "<p style='x: url(p.gif)'>"])
+def test_a_picture_shown_a_thousand_times_is_too_large(page: str) -> None:
+    with pytest.raises(UserError, match="too large"):
+        Page({"index.html": page.encode() * 1000, "p.gif": bytes(100_000)}, "index.html").whole()
+
+
+DEEP = "[" * 200_000
+
+
+def test_data_that_is_nested_without_end_is_none() -> None:
+    source = f"<script type=importmap>{DEEP}</script>".encode()
+    assert Page({"index.html": source}, "index.html").whole() == source
+    answers = [DEEP, "[1]", "{", '{"seconds": [1]}', '{"checks": [{"name": "a", "steps": 1}]}']
+    for answer in [*answers, f'{{"seconds": {{"a": 1{"0" * 400}}}}}', f'{{"title": {DEEP}}}']:
+        with pytest.raises(BoxLost):
+            read(answer.encode(), [Check("a")])
+
+
+async def test_an_endpoint_whose_list_is_nested_without_end_lists_nothing() -> None:
+    transport = httpx.MockTransport(lambda request: httpx.Response(200, text=DEEP))
+    async with AsyncOpenAI(
+        api_key="k",
+        base_url="http://model.test/v1",
+        http_client=httpx.AsyncClient(transport=transport),
+    ) as client:
+        with pytest.raises(ValueError, match="nested too deep"):
+            await list_models(client)
+
+
+class Prints:
+    """As much of a box as a probe uses: it prints something."""
+
+    async def run(self, *argv: object, **wanted: object) -> Outcome:
+        return Outcome("ok", 0, DEEP.encode(), b"", False, 0.1)
+
+
+async def test_a_probe_that_prints_data_nested_without_end_has_said_nothing() -> None:
+    assert await probe(cast("Box", Prints()), "routes.py") is None
 
 
 def test_a_failure_that_printed_only_line_ends_is_reported() -> None:
