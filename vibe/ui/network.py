@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import streamlit as st
 
@@ -50,7 +51,7 @@ def dialog(app_id: str) -> None:
     for host in map(str, granted.hosts):
         hosts = [str(other) for other in granted.hosts if str(other) != host]
         _entry(host, f"unallow-{host}", partial(_allow, bridge, app_id, hosts))
-    with st.form("allow", clear_on_submit=True, border=False):
+    with st.form("allow", border=False):
         st.text_input(
             "Host", key="allow_host", placeholder="api.example.com", help="With :8443 a port of it."
         )
@@ -72,32 +73,36 @@ def _secrets(bridge: Bridge, app: App, granted: Granted) -> None:
     for name in sorted({*granted.variables, *granted.missing}):
         state = "given" if name in granted.variables else "not given yet"
         _entry(f"{name} · {state}", f"ungive-{name}", partial(_take_back, bridge, app.id, name))
-    with st.form("give", clear_on_submit=True, border=False):
-        first = next(iter(granted.missing), "")
-        st.text_input("Variable", value=first, key="give_name", placeholder="WEATHER_KEY")
+    with st.form("give", border=False):
+        if not st.session_state.get("give_name"):
+            st.session_state["give_name"] = next(iter(granted.missing), "")
+        st.text_input("Variable", key="give_name", placeholder="WEATHER_KEY")
         st.text_input("Secret", type="password", key="give_value", autocomplete="off")
         st.form_submit_button(
             "Give", icon=":material/key:", on_click=partial(_give, bridge, app.id)
         )
 
 
-def _entry(label: str, key: str, remove: partial[None]) -> None:
+def _entry(label: str, key: str, remove: partial[Any]) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.text(label, width="stretch")
         st.button("Remove", type="tertiary", icon=":material/close:", key=key, on_click=remove)
 
 
 def _add(bridge: Bridge, app_id: str, hosts: list[str]) -> None:
-    _allow(bridge, app_id, [*hosts, str(st.session_state["allow_host"])])
+    if _allow(bridge, app_id, [*hosts, str(st.session_state["allow_host"])]):
+        st.session_state["allow_host"] = ""
 
 
-def _allow(bridge: Bridge, app_id: str, hosts: list[str]) -> None:
-    ask(partial(bridge.allow, app_id, hosts))
+def _allow(bridge: Bridge, app_id: str, hosts: list[str]) -> bool:
+    return ask(partial(bridge.allow, app_id, hosts)) is not None
 
 
 def _give(bridge: Bridge, app_id: str) -> None:
-    name, value = st.session_state["give_name"], st.session_state["give_value"]
-    ask(partial(bridge.give, app_id, str(name), str(value)))
+    name, value = str(st.session_state["give_name"]), str(st.session_state["give_value"])
+    st.session_state["give_value"] = ""  # it stays nowhere in the page's state
+    if ask(partial(bridge.give, app_id, name, value)):
+        st.session_state["give_name"] = ""
 
 
 def _take_back(bridge: Bridge, app_id: str, name: str) -> None:
