@@ -539,6 +539,11 @@ class Studio:
             raise UserError(
                 "This app may reach no host, so it gets no secrets.", "Allow it a host first."
             )
+        if app.kind != "auto" and kind_named(app.kind).vendor:
+            raise UserError(
+                "This app is pages alone: what they know, everyone who opens them knows.",
+                "Ask for an app with a program, such as a Flask app, to keep a secret in.",
+            )
         names = reach.variables([*app.secrets, name])
         if name not in names:
             raise UserError(f"{reach.MOST} secrets are the most for one app.")

@@ -15,7 +15,7 @@ from vibe.app import App, Revision, Verdict
 from vibe.archive import Archive
 from vibe.changing import read_code
 from vibe.cli import main, parser
-from vibe.commands import read_data
+from vibe.commands import read_data, secrets_for
 from vibe.errors import UserError
 from vibe.settings import ROOT
 from vibe.telling import Passing, Teller
@@ -350,3 +350,37 @@ def test_an_edit_from_a_folder_is_a_revision_also_without_an_engine(archive, tmp
     refused = vibe("edit", app.id, "--from", str(folder))
     assert refused.returncode == 2
     assert "main.py is missing" in refused.stderr
+
+
+def test_hosts_are_allowed_shown_and_taken_back(archive, capsys):
+    app = made(archive)
+    assert main(["allow", app.id, "API.example.com", "b.example.com:8443"]) == 0
+    assert "May reach api.example.com and b.example.com:8443." in capsys.readouterr().err
+    assert main(["show", app.id]) == 0
+    assert "Reaches   api.example.com, b.example.com:8443" in capsys.readouterr().out
+    assert main(["allow", app.id, "--none"]) == 0
+    assert "No network." in capsys.readouterr().err
+    assert archive.load(app.id).hosts == ()
+    assert main(["show", app.id]) == 0
+    assert "Reaches" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("hosts", [[], ["127.0.0.1"], ["*"], ["a.example.com", "--none"]])
+def test_what_can_t_be_allowed_is_refused_and_changes_nothing(archive, capsys, hosts):
+    app = made(archive)
+    assert main(["allow", app.id, *hosts]) == 2
+    assert capsys.readouterr().err.count("\n") == 2
+    assert archive.load(app.id) == app
+
+
+def test_a_secret_comes_from_the_environment_and_never_from_an_argument(archive):
+    app = dataclasses.replace(made(archive), hosts=("api.example.com",), secrets=("OLD_KEY",))
+    environ = {"WEATHER_KEY": "weather-0123456789", "OLD_KEY": "not-asked-for-1"}
+    found = secrets_for(app, ["WEATHER_KEY"], environ)
+    assert found == {"WEATHER_KEY": "weather-0123456789"}
+    with pytest.raises(UserError, match="no value for OTHER_KEY"):
+        secrets_for(app, ["OTHER_KEY"], environ)
+    with pytest.raises(UserError, match="steers programs"):
+        secrets_for(app, ["LD_PRELOAD"], {"LD_PRELOAD": "/x/y/z.so.1"})
+    with pytest.raises(UserError, match="reach no host"):
+        secrets_for(dataclasses.replace(app, hosts=()), ["WEATHER_KEY"], environ)

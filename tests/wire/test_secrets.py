@@ -11,6 +11,7 @@ from server import ModelServer, refuses, streams
 from tests.scripted import code, plan
 from vibe import settings as settings_
 from vibe.archive import Archive
+from vibe.bundle import export_bundle, import_bundle
 from vibe.errors import UserError
 from vibe.events import Output
 from vibe.export import export_git, export_zip, transcript_html
@@ -141,3 +142,85 @@ def test_code_with_the_pattern_of_a_key_stays_as_it_is(tmp_path):
     program = f"SAMPLE = {TYPED!r}\n".encode()
     archive.commit(app.id, {"main.py": program}, "Look for keys")
     assert archive.files(app.id)["main.py"] == program
+
+
+async def test_a_secret_that_was_given_to_an_app_leaves_by_no_door_either(tmp_path, caplog):
+    caplog.set_level(logging.DEBUG)
+    given = "weather-" + "Zk3-key-9981"
+    reply = (
+        f"It has {given[:6]}",
+        f"{given[6:]} in it.\n\n" + code(main_py=f"KEY = {given!r}\nprint('hello')"),
+    )
+    first = code(main_py="print('hello')")
+    async with ModelServer(
+        streams(plan("script", "Hello")), streams(first), streams(plan("script", "Hello")),
+        streams(*reply),
+    ) as server:  # fmt: skip
+        chosen = settings_.load(environment(server, tmp_path))
+        async with Studio(chosen, None) as studio:
+            app = await studio.create("A script that prints hello")
+            await studio.wait(app.id)
+            await studio.allow(app.id, ["api.example.com"])
+            await studio.give(app.id, "WEATHER_KEY", given)
+            # what a person or a program might do with it by mistake
+            await studio.change(app.id, f"use {given} as its key")
+            await studio.wait(app.id)
+            studio.archive.append(
+                app.id,
+                [Output(stream="stdout", text=given[:9]), Output(stream="stdout", text=given[9:])],
+                sync=True,
+            )
+            studio.previews.troubles.add(app.id, 1, f"It failed with {given}", f"KeyError: {given}")
+            troubles = str(studio.troubles(app.id))
+            asked = json.dumps([exchange.body for exchange in server.asked])
+            zipped = export_zip(studio.archive, app.id, tmp_path / "app.zip")
+            folder = export_git(studio.archive, app.id, tmp_path / "app-git")
+            page = transcript_html(studio.archive, app.id)
+            bundle = export_bundle(studio.archive, app.id, tmp_path / "app.vibe")
+            record = studio.archive.load(app.id)
+            assert record.secrets == ("WEATHER_KEY",)
+            assert studio.granted(record).variables == ("WEATHER_KEY",)
+            assert given not in repr(studio.granted(record)) + repr(studio.settings)
+
+            imported = import_bundle(studio.archive, bundle)
+            assert (imported.hosts, imported.secrets) == ((), ())
+            with zipfile.ZipFile(bundle) as archive:
+                assert b"api.example.com" not in archive.read("app.json")
+    doors = {
+        "prompt": asked.encode(), "gallery": every_byte(tmp_path / "gallery"),
+        "code": every_commit(Repository(tmp_path / "gallery" / app.id / "code")),
+        "git": every_commit(Repository(folder)), "page": page.encode(),
+        "log": caplog.text.encode(), "troubles": troubles.encode(),
+    }  # fmt: skip
+    for name, path in (("zip", zipped), ("bundle", bundle)):
+        with zipfile.ZipFile(path) as archive:
+            doors[name] = b"\n".join(map(archive.read, archive.namelist()))
+    for door, content in doors.items():
+        assert given.encode() not in content, f"it got out by the {door}"
+    for door in ("prompt", "gallery", "code", "page", "troubles"):
+        assert MASK.encode() in doors[door], f"the {door} should show that something was masked"
+    assert b"api.example.com" in doors["zip"], "the README names what it talks to"
+    assert b"WEATHER_KEY" in doors["zip"]
+
+
+async def test_what_is_taken_back_is_known_no_more(tmp_path):
+    given = "weather-" + "Zk3-key-9981"
+    async with ModelServer(streams(plan("script", "Hello")), streams(code(main_py="1"))) as server:
+        chosen = settings_.load(environment(server, tmp_path))
+        async with Studio(chosen, None) as studio:
+            app = await studio.create("A script")
+            await studio.wait(app.id)
+            with pytest.raises(UserError, match="Allow it a host first"):
+                await studio.give(app.id, "WEATHER_KEY", given)
+            for take in (
+                lambda: studio.take_back(app.id, "WEATHER_KEY"),
+                lambda: studio.allow(app.id, []),
+                lambda: studio.discard(app.id),
+            ):
+                await studio.allow(app.id, ["api.example.com"])
+                await studio.give(app.id, "WEATHER_KEY", given)
+                assert given in studio.settings.known_secrets
+                assert KEY in studio.settings.known_secrets
+                await take()
+                assert given not in studio.settings.known_secrets
+                assert PASSWORD in studio.settings.known_secrets

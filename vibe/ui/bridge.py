@@ -20,6 +20,7 @@ from vibe.granted import Granted
 from vibe.model import Endpoint, Role
 from vibe.model_trial import Tried
 from vibe.previews import Live
+from vibe.redaction import redact
 from vibe.sandbox.engine import Engine, Outcome, OutputSink
 from vibe.sandbox.places import Waiting
 from vibe.settings import Settings
@@ -183,6 +184,10 @@ class Bridge:
 
     def keep(self, app_id: str, yes: bool = True) -> App:
         return self._wait(self._studio.keep(app_id, yes))
+
+    def masked(self, text: str) -> str:
+        """What a program printed, without the secrets that it may have been given."""
+        return redact(text, self.settings.known_secrets)
 
     def allow(self, app_id: str, hosts: Sequence[str]) -> App:
         return self._wait(self._studio.allow(app_id, hosts), BOX_S)

@@ -10,6 +10,7 @@ import streamlit as st
 from vibe import reach
 from vibe.app import App
 from vibe.granted import Granted
+from vibe.kinds import kinds
 from vibe.ui.asking import ask, show_refusal
 from vibe.ui.bridge import Bridge, studio
 from vibe.ui.words import plain
@@ -26,14 +27,11 @@ def row(bridge: Bridge, app: App) -> None:
     """What the app may reach, and which of its secrets nobody has given; each opens the dialog."""
     hosts = reach.recorded(app.hosts)
     icon = ":material/lan:" if hosts else ":material/cloud_off:"
-    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        if st.button(
-            plain(words(app)), type="tertiary", icon=icon, key="network", help="Change it."
-        ):
-            dialog(app.id)
-        missing = bridge.granted(app).missing if hosts else ()
-        if missing:
-            st.caption(f":orange[Not given yet: {plain(', '.join(missing))}]", width="content")
+    if st.button(plain(words(app)), type="tertiary", icon=icon, key="network", help="Change it."):
+        dialog(app.id)
+    missing = bridge.granted(app).missing if hosts else ()
+    if missing:
+        st.caption(f":orange[Not given yet: {plain(', '.join(missing))}]", width="content")
 
 
 @st.dialog(LABEL, icon=":material/lan:", on_dismiss="rerun")
@@ -60,7 +58,8 @@ def dialog(app_id: str) -> None:
             icon=":material/add:",
             on_click=partial(_add, bridge, app_id, [str(host) for host in granted.hosts]),
         )
-    if granted.hosts:
+    kind = kinds().get(app.kind)
+    if granted.hosts and not (kind and kind.vendor):  # pages can't keep a secret
         _secrets(bridge, app, granted)
 
 

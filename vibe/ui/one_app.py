@@ -27,8 +27,9 @@ def header(bridge: Bridge, app: App) -> None:
         parts.insert(0, kind_title(app.kind))
     if app.seen:
         parts.append(f"seen working {age(app.seen)}")
-    st.caption(plain(" · ".join(part for part in parts if part)))
-    network.row(bridge, app)
+    with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
+        st.caption(plain(" · ".join(part for part in parts if part)), width="content")
+        network.row(bridge, app)
 
 
 def discarded(bridge: Bridge, app: App) -> None:
