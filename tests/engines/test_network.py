@@ -18,12 +18,13 @@ from tests.scripted import ScriptedModel, code, plan
 from vibe.app import App, Revision, Verdict
 from vibe.dialling import Dialler, Line
 from vibe.errors import UserError
-from vibe.events import Notice, Output, now
+from vibe.events import Notice, Output, RungDone, now
 from vibe.grants import Grants
 from vibe.model import Model
 from vibe.reach import Host
 from vibe.redaction import MASK
 from vibe.sandbox import web
+from vibe.sandbox.docker import DockerEngine
 from vibe.sandbox.engine import BoxSpec, Engine
 from vibe.settings import Limits, Settings
 from vibe.studio import Studio
@@ -151,6 +152,14 @@ async def studio(engine: Engine, tmp_path: Path, outside: Outside) -> AsyncItera
     environ = {"SSL_CERT_FILE": str(outside.bundle)}
     grants = partial(Grants, dial=outside, environ=environ)
     async with Scripted(settings, engine, grants=grants) as it:
+        yield it
+
+
+@pytest.fixture
+async def docker_studio(tmp_path: Path, outside: Outside) -> AsyncIterator[Scripted]:
+    engine = await DockerEngine.open(gallery=tmp_path)
+    settings = Settings(gallery=tmp_path, limits=Limits(attempts=1))
+    async with Scripted(settings, engine, grants=partial(Grants, dial=outside)) as it:
         yield it
 
 
@@ -287,6 +296,50 @@ async def test_a_preview_a_change_and_a_check_reach_the_host_and_prompts_say_so(
 
     await studio.allow(app.id, ["api.example.com", "more.example.com"])
     assert studio.live(app.id) is None
+
+
+PAGE = """<!doctype html><meta charset="utf-8"><title>Weather</title><h1>Weather</h1>
+<button onclick="show()">Refresh</button><p id="now">Nothing yet, press Refresh for the weather.</p>
+<script>
+async function show() {
+  const answer = await fetch("https://api.example.com/now");
+  document.getElementById("now").textContent = await answer.text();
+}
+show();
+</script>"""
+CHECKS = ["{name: Shows the weather, steps: [{click: Refresh}, {see: sunny}]}",
+          "{name: Has a title, steps: [{click: Refresh}, {see: Weather}]}"]  # fmt: skip
+
+
+@pytest.mark.docker
+async def test_a_page_isn_t_blamed_for_a_host_that_its_checks_can_t_reach(
+    docker_studio: Scripted,
+) -> None:
+    studio = docker_studio
+    app = archived(studio, "web", index_html="<h1>Weather</h1>")
+    await studio.allow(app.id, ["api.example.com"])
+    with pytest.raises(UserError, match="pages alone"):
+        await studio.give(app.id, "WEATHER_KEY", KEY)
+    studio.replies = ScriptedModel(plan("web", "Weather", CHECKS), code(index_html=PAGE))
+    await studio.change(app.id, "show the weather")
+    end = await studio.wait(app.id)
+    events = studio.archive.events(app.id)
+    assert end.status == "ready"
+    told = [event.text for event in events if isinstance(event, Notice)]
+    assert "The browser that checks apps has no network: it missed api.example.com." in told
+    rungs = {event.sentence: event.name for event in events if isinstance(event, RungDone)}
+    assert rungs["The page has no errors."] == "errors"
+    assert [name for said, name in rungs.items() if "Shows the weather" in said] == ["advice"]
+    verdict = studio.archive.load(app.id).verdict
+    assert verdict is not None
+    assert verdict.state == "works", verdict
+    live = studio.live(app.id)
+    assert live is not None
+    assert live.hosts == (Host("api.example.com"),)
+    # a page's box has no way out: there is no program in it that could need one
+    assert 3128 not in await live.box.ports()
+    outcome = await live.box.run(["sh", "-c", "echo ${HTTPS_PROXY:-none}"])
+    assert outcome.stdout == b"none\n"
 
 
 async def test_another_vibe_s_change_holds_for_what_runs_here(

@@ -11,6 +11,7 @@ import streamlit as st
 
 from vibe.errors import VibeError
 from vibe.kinds import kind
+from vibe.redaction import redact
 from vibe.sandbox.engine import Outcome
 from vibe.ui.bridge import Bridge
 
@@ -27,6 +28,7 @@ class Trial:
         self.outcome: Outcome | None = None
         self.refusal: VibeError | None = None
         self._studio = studio
+        self._secrets = studio.settings.known_secrets
         self._app_id = app_id
         self._pieces: list[str] = []
         self._size = 0
@@ -42,8 +44,8 @@ class Trial:
 
     @property
     def text(self) -> str:
-        """What it has printed so far, both streams as they came."""
-        return "".join(self._pieces)
+        """What it has printed so far, both streams as they came, the secrets of then masked."""
+        return redact("".join(self._pieces), self._secrets)
 
     def _run(self) -> None:
         try:

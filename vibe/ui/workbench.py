@@ -82,15 +82,15 @@ def _run(bridge: Bridge, app: App, building: bool) -> None:
         else:
             trials()[app.id] = Trial(bridge, app.id, argv)
     if trial := trials().get(app.id):
-        _trial(bridge, trial)
+        _trial(trial)
 
 
-def _trial(bridge: Bridge, trial: Trial) -> None:
+def _trial(trial: Trial) -> None:
     draw_trial = st.fragment(_draw_trial, run_every=TICK_S if trial.running else None, key="trial")
-    draw_trial(bridge, trial, trial.running)
+    draw_trial(trial, trial.running)
 
 
-def _draw_trial(bridge: Bridge, trial: Trial, was_running: bool) -> None:
+def _draw_trial(trial: Trial, was_running: bool) -> None:
     st.code(shlex.join([*trial.command, *trial.argv]), language=None, wrap_lines=True)
     if trial.running:
         st.caption(":shimmer[Running]")
@@ -109,7 +109,7 @@ def _draw_trial(bridge: Bridge, trial: Trial, was_running: bool) -> None:
             "killed": "was stopped",
         }[outcome.how]
         st.text(f"It {how} after {duration(outcome.seconds)}.")
-    st.code(clean(bridge.masked(trial.text)) or " ", language=None, wrap_lines=True, height=420)
+    st.code(clean(trial.text) or " ", language=None, wrap_lines=True, height=420)
 
 
 def _logs(bridge: Bridge, app: App, building: bool) -> None:
