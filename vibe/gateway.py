@@ -7,15 +7,15 @@ import functools
 import html
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from vibe import hosts
 from vibe.connections import Connection, Connections
 from vibe.errors import BoxLost, EngineFault
+from vibe.exchanges import Exchanges
 from vibe.headers import Foreign, preview_policy, request_headers, response_headers
 from vibe.hosts import Headers, Message, Receive, Scope, Send, header
 from vibe.reach import Host
@@ -50,9 +50,8 @@ class Bounds:
     """The largest message from the app; the server bounds those of the browser."""
 
 
-LISTEN_S = 0.05
-"""How long a request without a body is under way before it is watched whether the browser left."""
 _REPEATABLE = ("GET", "HEAD", "OPTIONS")
+_policy = functools.lru_cache(maxsize=256)(preview_policy)
 _LOG = logging.getLogger("vibe.gateway")
 _PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="color-scheme" content="light dark">
@@ -85,6 +84,7 @@ class Gateway:
         self._hosts = hosts.of(settings)
         self._apps: dict[str, Connections] = {}
         """By token."""
+        self._exchanges = Exchanges()
         self._requests: Counter[str] = Counter()
         self._sockets: Counter[str] = Counter()
 
@@ -181,28 +181,32 @@ class Gateway:
         """The exchange over that connection, which is given back as soon as the app is done."""
         bounds, connections, mine = self._bounds, self._connections(live), True
         exchange = Exchange(connection.stream, head_s=bounds.head_s, body_s=bounds.body_s)
+        listening = functools.partial(_listen, exchange, receive, asked.has_body)
+        started = False
         try:
-            await exchange.ask(asked.method, asked.target, asked.headers)
-            listening = functools.partial(_listen, exchange, receive, asked.has_body)
-            async with _WhileThere(listening, 0.0 if asked.has_body else LISTEN_S):
+            watched = self._exchanges.watch(exchange, listening, soon=not asked.has_body)
+            async with watched:
+                await exchange.ask(asked.method, asked.target, asked.headers)
+                if asked.has_body:
+                    watched.listen()
                 head = await exchange.head()
                 if exchange.keeps:
                     connections.hold(connection)
-                await send(self._started(live, asked, head, policy))
-                more = True
+                start = self._started(live, asked, head, policy)
+                started, more = True, True
+                await send(start)
                 while more:
-                    try:
-                        piece, more = await exchange.piece()
-                    except (BadAnswer, EngineFault) as error:
-                        # The head is out: an answer that is left unfinished is how the server is
-                        # told to break the connection, so that the browser sees that the rest is
-                        # missing.
-                        _LOG.info("%s: the answer broke off: %s", live.app_id, error)
-                        return
+                    piece, more = await exchange.piece()
                     if not more:
                         mine = False
                         await connections.give_back(connection, reusable=exchange.reusable)
                     await send({"type": "http.response.body", "body": piece, "more_body": more})
+        except (BadAnswer, EngineFault) as error:
+            if not started:
+                raise
+            # An answer that is left unfinished is how the server is told to break the connection,
+            # so that the browser sees that the rest is missing.
+            _LOG.info("%s: the answer broke off: %s", live.app_id, error)
         finally:
             if mine:
                 await connections.give_back(connection, reusable=False)
@@ -219,7 +223,7 @@ class Gateway:
 
     def _policy(self, host: str, allowed: Sequence[Host] = ()) -> Headers:
         socket_scheme = "wss" if self._hosts.preview_scheme == "https" else "ws"
-        return preview_policy(host, socket_scheme, self._hosts.ui_origins, allowed)
+        return _policy(host, socket_scheme, self._hosts.ui_origins, tuple(allowed))
 
     async def _page(
         self, send: Send, host: str, status: int, title: str, sentence: str, refresh: int = 0
@@ -328,59 +332,6 @@ class _Asked:
     has_body: bool
     own: str
     path: str
-
-
-class _WhileThere:
-    """Has `listening` run beside the block, from `after_s` on (most answers are quicker); when it
-    returns, the browser has left, and the block ends there, without an error."""
-
-    def __init__(self, listening: Callable[[], Coroutine[Any, Any, None]], after_s: float) -> None:
-        self._listening = listening
-        self._after_s = after_s
-        self._task: asyncio.Task[None] | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self._left = self._over = False
-
-    async def __aenter__(self) -> None:
-        block = asyncio.current_task()
-        assert block
-        self._block = block
-        self._cancelling = block.cancelling()
-        if self._after_s:
-            loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(self._after_s, self._begin)
-        else:
-            self._begin()
-
-    def _begin(self) -> None:
-        self._task = asyncio.create_task(self._listen())
-
-    async def _listen(self) -> None:
-        try:
-            await self._listening()
-        finally:
-            if not self._over:
-                self._left = True
-                self._block.cancel()
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> bool:
-        self._over = True
-        if self._timer is not None:
-            self._timer.cancel()
-        if self._task is not None and not self._task.done():
-            self._task.cancel()
-            await asyncio.wait([self._task])
-        if not self._left:
-            return False
-        cancelled_by_us = self._block.uncancel() <= self._cancelling
-        if self._task is not None and not self._task.cancelled():
-            self._task.result()
-        return cancelled_by_us and kind is asyncio.CancelledError
 
 
 def _unheard(live: Live, sentence: str) -> None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import Any, cast
+
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 HEAD_BYTES = 1 << 20
 """The largest head of a request, and the most between pieces of its body. A preview's page can
 give its host's parent, the UI's host, as many cookies as a browser keeps; that must not lock anyone
 out of the UI."""
+MOST = 1 << 16
+"""Bytes of an answer that may wait for the end of a turn of the loop."""
 
 
 class Incoming(HttpToolsProtocol):
@@ -16,6 +21,9 @@ class Incoming(HttpToolsProtocol):
 
     _weight = 0
     _in_head = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(cast(asyncio.Transport, _Together(transport)))
 
     def data_received(self, data: bytes) -> None:
         self._weight += len(data)
@@ -41,3 +49,35 @@ class Incoming(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         self._weight = 0
         super().on_body(body)
+
+
+class _Together:
+    """A transport whose writes of one turn of the loop go out at once: an answer's head and body
+    come in one piece, and wake the browser once."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._waiting: list[bytes] = []
+        self._weight = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        if not self._waiting:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._waiting.append(data)
+        self._weight += len(data)
+        if self._weight > MOST:
+            self._flush()
+
+    def close(self) -> None:
+        self._flush()
+        self._transport.close()
+
+    def _flush(self) -> None:
+        data = b"".join(self._waiting)
+        self._waiting.clear()
+        self._weight = 0
+        if data and not self._transport.is_closing():
+            self._transport.write(data)

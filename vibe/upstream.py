@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 from dataclasses import dataclass
 
@@ -50,7 +51,10 @@ class Exchange:
         self._chunked = False
         self._left = 0
         """What is still to come of a request body whose length was announced."""
-        self._patience: asyncio.Timeout | None = None
+        self._time = asyncio.get_running_loop().time
+        self.deadline = self._time() + head_s
+        """When the app will have taken too long; its owner sees to it, in the words `lateness`."""
+        self.lateness = f"did not answer within {head_s:.0f} s"
 
     @property
     def keeps(self) -> bool:
@@ -107,20 +111,15 @@ class Exchange:
 
     async def _send(self, data: bytes) -> None:
         await self._stream.write(data)
-        if self._patience is not None and not self._patience.expired():
-            self._patience.reschedule(asyncio.get_running_loop().time() + self._head_s)
+        if not self._answer.status:
+            self.deadline = self._time() + self._head_s
 
     async def head(self) -> Head:
-        """The response's head. Raises BadAnswer, also when it takes longer than `head_s`."""
+        """The response's head. Raises BadAnswer."""
         answer = self._answer
-        try:
-            async with asyncio.timeout(self._head_s) as self._patience:
-                while not answer.status:
-                    await self._next()
-        except TimeoutError:
-            raise BadAnswer(f"did not answer within {self._head_s:.0f} s") from None
-        finally:
-            self._patience = None
+        while not answer.status:
+            await self._next()
+        self.deadline = math.inf
         if answer.status == 101:
             raise BadAnswer("broke the rules of HTTP (nobody asked for another protocol)")
         if not 200 <= answer.status < 600:
@@ -136,13 +135,11 @@ class Exchange:
         """What has come of the response's body, and whether more is to come. Raises BadAnswer when
         it is broken or stalls."""
         answer = self._answer
-        if not (answer.pieces or answer.complete):
-            try:
-                async with asyncio.timeout(self._body_s):
-                    while not (answer.pieces or answer.complete):
-                        await self._next()
-            except TimeoutError:
-                raise BadAnswer(f"sent nothing for {self._body_s:.0f} s") from None
+        while not (answer.pieces or answer.complete):
+            self.deadline = self._time() + self._body_s
+            self.lateness = f"sent nothing for {self._body_s:.0f} s"
+            await self._next()
+        self.deadline = math.inf
         data = b"".join(answer.pieces)
         answer.pieces.clear()
         return data, not answer.complete
