@@ -122,7 +122,7 @@ def test_a_secret_that_vibe_has_forgotten_is_asked_for(vibe: Bridge, screen: Scr
 
 
 def test_nothing_is_allowed_while_an_app_is_built_but_all_can_be_taken_away(vibe: Bridge) -> None:
-    app = made(vibe, kind="web")
+    app = made(vibe)
     vibe.allow(app.id, ["api.example.com"])
     vibe.change(app.id, "take your time with it")
     with pytest.raises(UserError, match="being built"):
