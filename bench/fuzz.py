@@ -209,7 +209,9 @@ def answer(data: bytes) -> None:
         await exchange.end()
         head = await exchange.head()
         assert sum(len(name) + len(value) for name, value in head.headers) <= 2 * HEAD_BYTES
-        async for piece in exchange.body():
+        more = True
+        while more:
+            piece, more = await exchange.piece()
             assert len(piece) <= len(data)
 
     with suppress(BadAnswer):
