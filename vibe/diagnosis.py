@@ -25,7 +25,7 @@ EXPECTED = {
     "used": "the program bears what a person does with it",
 }
 
-_FRAME = re.compile(r'^[ \t]*File "(?:/work/)?([^"]+)", line (\d+)(?:, in (.+))?$', re.M)
+_FRAME = re.compile(r'^[ \t]*File "(?:/work/)?([^"]+)", line (\d{1,9})(?:, in (.+))?$', re.M)
 _ANSI = re.compile(
     r"\x1b\][^\x07\x1b]{0,1000}(?:\x07|\x1b\\)"
     r"|\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b[@-_]|[\x00-\x08\x0b-\x1f\x7f]"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -110,7 +111,7 @@ def refusal(
     if isinstance(error, dict):
         said = error.get("message") or error.get("detail") or ""
         code = str(error.get("code") or error.get("type") or "")
-        if status == 0 and code.isdigit():
+        if status == 0 and re.fullmatch("[1-9][0-9]{2}", code):
             status = int(code)
     return Refusal(
         endpoint,

@@ -13,13 +13,14 @@ from openai import AsyncOpenAI
 from vibe.app import Rung
 from vibe.browser import read
 from vibe.diagnosis import report
-from vibe.endpoints import list_models
+from vibe.endpoints import Endpoint, list_models
 from vibe.errors import BoxLost, UserError
 from vibe.fixes import fences
 from vibe.kinds import kind
 from vibe.ladder import probe
 from vibe.markup import Markup
 from vibe.plan import Check
+from vibe.refusal import refusal
 from vibe.sandbox.engine import Box, Outcome
 from vibe.single import Page
 from vibe.text_faults import page_faults
@@ -150,6 +151,18 @@ class Prints:
 
 async def test_a_probe_that_prints_data_nested_without_end_has_said_nothing() -> None:
     assert await probe(cast("Box", Prints()), "routes.py") is None
+
+
+@pytest.mark.parametrize("number", ["1" * 5000, "9" * 9, "\u0663"])
+def test_a_line_s_number_without_end_is_none(number: str) -> None:
+    report(Rung("run", False, "It failed.", f'  File "app.py", line {number}'), {"app.py": "x\n"})
+
+
+@pytest.mark.parametrize("code", ["1" * 5000, "\u00b2", "404"])
+def test_a_refusal_s_code_is_a_status_or_none(code: str) -> None:
+    endpoint = Endpoint("http://model.test/v1", "k", (), "a test")
+    found = refusal(endpoint, "m", 0, {"error": {"code": code, "message": "no"}}, {})
+    assert found.status == (404 if code == "404" else 0)
 
 
 def test_a_failure_that_printed_only_line_ends_is_reported() -> None:
