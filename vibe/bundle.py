@@ -41,6 +41,7 @@ from vibe.sandbox import lock
 from vibe.stored import MAX_BYTES
 from vibe.transcript import transcript_html
 from vibe.unpacking import MANIFEST, MAX_TOTAL, Unpacked, parsed, refused
+from vibe.webp import still
 from vibe.whole import Snapshot, Whole
 
 FORMAT = 1
@@ -54,6 +55,8 @@ MAX_BYTES_OF_ALL = 512 << 20
 MAX_EVENTS = 200_000
 MAX_RECORD = 1 << 20
 MAX_PICTURE = 1 << 20
+PICTURE_SIZE = (1600, 1600)
+"""Width and height in pixels; Vibe's own have 640 at most."""
 MAX_WORDS = 64_000
 """Characters of one text in the record."""
 MAX_NUMBER = 2**53
@@ -286,8 +289,9 @@ def _pictures(bundle: Unpacked) -> dict[str, bytes]:
         if name == "thumb.webp" or name.startswith(("pictures/", "thumbs/")):
             if name != "thumb.webp" and not is_name(name):
                 raise refused(f"{name[:80]!r} does not belong in one")
-            found[name] = content = bundle.read(name)
-            if content[:4] + content[8:12] != b"RIFFWEBP" or len(content) > MAX_PICTURE:
+            content = bundle.read(name)
+            found[name] = still(content, PICTURE_SIZE) if len(content) <= MAX_PICTURE else b""
+            if not found[name]:
                 raise refused(f"{name!r} is no small WebP picture")
     return found
 

@@ -1,5 +1,6 @@
 """The Gallery screen, driven without a browser."""
 
+from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -7,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from streamlit.testing.v1 import AppTest
 
 from tests.ui.conftest import made, texts
+from tests.unit.test_pictures import webp
 from vibe.ui.bridge import Bridge
 from vibe.ui.shelf import PAGE
 
@@ -35,6 +37,18 @@ def test_cards_are_found_by_words_and_kind(vibe: Bridge, screen: Screen) -> None
     assert cards(page) == ["Count words"]
     page.text_input(key="q").set_value("zebra").run()
     assert "No app matches." in texts(page)
+
+
+def test_a_broken_picture_breaks_no_page(vibe: Bridge, screen: Screen) -> None:
+    """Vibe decodes no picture: one that a stranger made may be broken, or of a billion pixels."""
+    app = made(vibe, "draw circles", kind="web")
+    whole = webp()
+    for picture in (whole, whole[:-30], whole[:26] + b"\xff\x3f\xff\x3f" + whole[30:]):
+        vibe.archive.save_thumb(app.id, picture)
+        page = screen("gallery")
+        assert not page.exception
+        [shown] = [image.proto.imgs[0] for image in page.get("image") or page.get("imgs")]
+        assert shown.url == f"data:image/webp;base64,{b64encode(picture).decode()}"
 
 
 def test_cards_are_sorted_as_asked(vibe: Bridge, screen: Screen) -> None:

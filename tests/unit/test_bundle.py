@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.unit.test_pictures import webp
 from vibe import unpacking
 from vibe.app import App, Revision, Spent, Verdict
 from vibe.archive import Archive
@@ -35,8 +36,9 @@ from vibe.sandbox.lock import Lock, Pin
 from vibe.transcript import transcript_html
 from vibe.ui.story import Story
 from vibe.ui.words import age
+from vibe.webp import still
 
-PICTURE = b"RIFF\0\0\0\0WEBPVP8 "
+PICTURE = still(webp(), (48, 30))
 LIBRARY = {"vendor/d3/d3.min.js": b"d3", "vendor/manifest.json": b'[{"name": "d3"}]'}
 PLAN = {"title": "Tip", "kind": "web", "summary": "s", "packages": [], "checks": []}
 
@@ -303,7 +305,8 @@ def test_forged_files_are_refused(archive, other, tmp_path):
     less = {name: content for name, content in files.items() if name != "history.json"}
     refused(other, packed(path, less), "manifest does not list")
     refused(other, packed(path, signed(less)), "history.json")
-    refused(other, packed(path, signed(files | {"thumb.webp": b"<svg onload=x>"})), "picture")
+    for picture in (b"<svg onload=x>", b"RIFF\0\0\0\0WEBPVP8 ", webp(1601, 8), webp()[:-20]):
+        refused(other, packed(path, signed(files | {"thumb.webp": picture})), "picture")
     refused(other, packed(path, {"app.json": b"{}"}), "no manifest")
 
 

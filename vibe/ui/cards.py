@@ -14,6 +14,7 @@ from vibe.expiry import days_left
 from vibe.ui import network
 from vibe.ui.asking import ask
 from vibe.ui.bridge import Bridge
+from vibe.ui.pictures import address
 from vibe.ui.words import (
     ICONS,
     age,
@@ -155,9 +156,8 @@ def _open(bridge: Bridge, app: App) -> None:
 
 
 def picture(bridge: Bridge, app: App) -> str:
-    """Path of what is shown for an app: how it looked, or a drawing of its kind."""
-    thumb = bridge.archive.root / app.id / "thumb.webp"
-    if thumb.is_file():
-        return str(thumb)
+    """What is shown for an app: how it looked, or a drawing of its kind (a path of ours)."""
+    if thumb := bridge.archive.thumb(app.id):
+        return address(thumb)
     name = app.kind if (ASSETS / f"{app.kind}.svg").is_file() else "web"
     return str(ASSETS / f"{name}.svg")

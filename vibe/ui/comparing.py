@@ -10,6 +10,7 @@ from vibe.app import App
 from vibe.errors import UserError
 from vibe.ui.asking import ask
 from vibe.ui.bridge import Bridge
+from vibe.ui.pictures import address
 from vibe.ui.words import ICONS, count, duration, plain, short, state
 
 TICK_S = 1.0
@@ -55,7 +56,7 @@ def _one(bridge: Bridge, app: App, family: list[App], here: bool) -> None:
     word, colour = state(app)
     st.markdown(f"**{plain(app.model or 'the usual model')}**")
     if picture := bridge.archive.thumb(app.id):
-        st.image(picture, width="stretch", alt=f"How {app.title or app.idea} looks")
+        st.image(address(picture), width="stretch", alt=f"How {app.title or app.idea} looks")
     st.text(app.title or short(app.idea, 60))
     st.badge(word, color=colour, icon=ICONS[colour])
     if app.verdict:

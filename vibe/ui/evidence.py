@@ -8,6 +8,7 @@ from vibe.app import App, Rung, StepSeen
 from vibe.ladder import ADVICE
 from vibe.ui.bridge import Bridge
 from vibe.ui.following import story_of
+from vibe.ui.pictures import address
 from vibe.ui.story import Attempt, Story
 from vibe.ui.words import clean, count, plain, short
 
@@ -103,7 +104,8 @@ def _draw_picture(
     if content is None:
         st.caption("Its picture is no longer kept.")
         return
-    st.image(content, width=width or "stretch", alt=short(f"The app's page {what}", 200))
+    alt = short(f"The app's page {what}", 200)
+    st.image(address(content), width=width or "stretch", alt=alt)
 
 
 def _mark(passed: bool | None) -> str:

@@ -16,6 +16,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from vibe.app import Rung
 from vibe.settings import Limits
+from vibe.ui.pictures import address
 from vibe.ui.story import Attempt, Build, Draft, Story, drafts, language
 from vibe.ui.words import (
     clean,
@@ -270,7 +271,7 @@ def _draw_thumbs(step: Any, rungs: Sequence[Rung], picture: Picture) -> None:
     if seen:
         row = step.container(horizontal=True, gap="small")
         for sentence, content in seen:
-            row.image(content, width=THUMB, alt=short(f"The page at “{sentence}”", 200))
+            row.image(address(content), width=THUMB, alt=short(f"The page at “{sentence}”", 200))
 
 
 def _draw_end(place: DeltaGenerator, build: Build, ending: bool) -> None:
