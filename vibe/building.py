@@ -110,7 +110,10 @@ class Builds:
             try:
                 read_plan(text, forced_kind=None)
             except ModelFault as fault:
-                raise UserError(f"The plan can't be read: {fault.message}", "Mend it.") from fault
+                raise UserError(
+                    "This plan can't be read.",
+                    "Keep its shape: title, kind, summary, packages and checks, as YAML.",
+                ) from fault
         if not going.answer.done():
             going.answer.set_result(Answered(what=going.question.what, yes=yes, text=text))
 

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 
 import pytest
 from playwright.async_api import expect
@@ -23,6 +24,7 @@ from tests.browser.steps import (
     to_gallery,
     view,
 )
+from vibe.app import Verdict
 
 pytestmark = [
     pytest.mark.browser,
@@ -137,6 +139,18 @@ async def test_what_is_exported_runs_without_vibe(vibe, page, log_app, tmp_path)
 
     await dialog.get_by_role("button", name="Write git repository").click()
     await expect(dialog.get_by_text("is not empty")).to_be_visible()
+
+
+async def test_what_nobody_has_seen_work_is_checked_again_with_a_click(vibe, page, log_app):
+    unseen = Verdict("unverified", "It runs. Nobody has looked at what it does yet.")
+    copy = vibe.archive.duplicate(log_app)
+    vibe.archive.save(replace(vibe.archive.load(copy.id), verdict=unseen))
+    await page.goto(f"{vibe.url}?app={copy.id}")
+    await ends_as(page, "Not verified")
+    await page.get_by_role("button", name="Check again").click()
+    await ends_as(page, "Works")
+    await expect(page.get_by_role("button", name="Check again")).to_have_count(0)
+    assert vibe.archive.load(copy.id).verdict.state == "works"
 
 
 async def test_a_script_runs_with_arguments_and_its_story_can_be_read(vibe, page, log_app):

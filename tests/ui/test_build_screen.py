@@ -159,6 +159,17 @@ def test_two_revisions_are_compared_and_the_first_can_come_back(
     assert vibe.archive.files(app.id, "r3") == vibe.archive.files(app.id, "r1")
 
 
+def test_one_revision_made_in_one_attempt_leaves_nothing_to_compare(
+    vibe: Bridge, screen: Screen
+) -> None:
+    app = made(vibe)
+    page = screen(app=app.id)
+    page.get_by_key("view").set_value("changes").run()
+    assert "Once there are two versions" in texts(page)
+    assert not page.selectbox
+    assert "Restore" not in [button.label for button in page.button]
+
+
 def test_code_is_edited_by_hand_and_becomes_a_revision(vibe: Bridge, screen: Screen) -> None:
     app = made(vibe)
     page = screen(app=app.id)
@@ -256,6 +267,17 @@ def test_a_failed_build_says_why_with_its_evidence_and_can_be_tried_again(
     page.button(key="resume").click().run()
     assert not page.exception
     assert vibe.building(app.id)
+
+
+def test_an_end_that_the_transcript_does_not_tell_yet_is_no_error(
+    vibe: Bridge, screen: Screen
+) -> None:
+    app = vibe.archive.create("say hello", kind="script", model="m")
+    asked = ev.Requested(revision=1, text="say hello", kind="script", model="m", autonomy="fix")
+    vibe.archive.append(app.id, [asked], sync=True)
+    vibe.archive.save(replace(app, status="failed"))
+    page = screen(app=app.id)
+    assert page.button(key="resume").label == "Try again"
 
 
 def test_an_interrupted_build_can_be_resumed(vibe: Bridge, screen: Screen) -> None:
@@ -360,7 +382,13 @@ def test_with_ask_the_plan_waits_for_a_yes_and_may_be_edited(vibe: Bridge, scree
     page = screen(app=app.id)
     until(page, lambda p: any(button.label == "Build it" for button in p.button))
     assert vibe.archive.load(app.id).status == "building"
+    assert "Waiting for you" in texts(page)
     area = page.text_area[0]
+    asked = area.value
+    area.set_value("no plan: [")
+    next(button for button in page.button if button.label == "Build it").click().run()
+    assert "Keep its shape: title, kind" in page.error[0].value.replace("\\", "")
+    area = page.text_area[0].set_value(asked)
     area.set_value(area.value.replace("Hello", "Goodbye"))
     next(button for button in page.button if button.label == "Build it").click().run()
     until(page, lambda p: vibe.archive.load(app.id).status != "building")

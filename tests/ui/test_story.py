@@ -74,6 +74,22 @@ def test_a_build_is_folded_into_plan_attempts_and_verdict() -> None:
     assert build.finished
 
 
+def test_checks_that_are_run_again_stand_beside_the_attempts() -> None:
+    story = Story()
+    story.take([*WHOLE, rung(False), ev.Acted("checked", "broken: It does not start.")])
+    build = story.build
+    assert build
+    assert [len(attempt.rungs) for attempt in build.attempts] == [1, 1], "those of then"
+    assert build.again
+    assert build.again.problem
+    story.take([rung(True), rung(True)])
+    assert build.checked is None, "it goes on"
+    story.take([ev.Acted("checked", "works: It works.")])
+    assert len(build.again.rungs) == 2
+    assert build.checked
+    assert build.checked.detail == "works: It works."
+
+
 def test_taking_events_one_by_one_tells_the_same_story() -> None:
     whole, pieces = Story(), Story()
     whole.take(WHOLE)

@@ -34,6 +34,8 @@ PROMPT_S = 30.0
 """How long something that only touches the disk may take."""
 BOX_S = 120.0
 """How long something that starts or stops boxes may take."""
+CHECK_S = 300.0
+"""How long running an app's checks again may take."""
 MODEL_S = 30.0
 PACKAGES_S = 420.0
 """How long fetching an app's packages for a bundle may take."""
@@ -122,6 +124,9 @@ class Bridge:
 
     def undo(self, app_id: str) -> App:
         return self._wait(self._studio.undo(app_id))
+
+    def check(self, app_id: str) -> App:
+        return self._wait(self._studio.check(app_id), CHECK_S)
 
     def resume(self, app_id: str, *, model: str | None = None) -> App:
         return self._wait(self._studio.resume(app_id, model=model))

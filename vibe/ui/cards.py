@@ -49,7 +49,7 @@ def card(
     tick."""
     word, colour = state(app)
     title = app.title or short(app.idea, 60)
-    with st.container(border=True, height="stretch", key=f"card-{app.id}"):
+    with st.container(border=True, height="stretch", gap="xsmall", key=f"card-{app.id}"):
         if select:
             st.checkbox(f"Select {plain(short(title, 40))}", key=f"select-{app.id}")
         st.image(picture(bridge, app), width="stretch", alt=f"{title}, {word.lower()}")

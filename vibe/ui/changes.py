@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from functools import partial
 
 import streamlit as st
@@ -31,7 +32,7 @@ WAYS = {
 
 def draw(bridge: Bridge, app: App, building: bool) -> None:
     """Two versions to choose, their differences file by file, then every revision."""
-    there = versions(app, bridge.archive.events(app.id))
+    there = _telling(app, versions(app, bridge.archive.events(app.id)))
     if len(there) > 1:
         _compare(bridge, app, there)
     else:
@@ -40,6 +41,17 @@ def draw(bridge: Bridge, app: App, building: bool) -> None:
         st.subheader("Revisions", anchor=False)
     for revision in reversed(app.revisions):
         _revision(bridge, app, revision, building)
+
+
+def _telling(app: App, there: list[Version]) -> list[Version]:
+    """Those worth comparing: the only attempt of a revision is that revision."""
+    kept = {revision.number for revision in app.revisions}
+    attempts = Counter(v.revision for v in there if v.name != f"r{v.revision}")
+    return [
+        v
+        for v in there
+        if v.name == f"r{v.revision}" or v.revision not in kept or attempts[v.revision] > 1
+    ]
 
 
 def _compare(bridge: Bridge, app: App, there: list[Version]) -> None:

@@ -63,6 +63,8 @@ def _attempts(story: Story) -> dict[str, Attempt]:
                 name = f"r{build.revision} · attempt {attempt.number}"
                 again = sum(label.startswith(name) for label in found)
                 found[f"{name} · again" + f" {again}" * (again > 1) if again else name] = attempt
+        if build.again:
+            found[f"r{build.revision} · checked again"] = build.again
     return found
 
 

@@ -45,7 +45,7 @@ def _draw(bridge: Bridge, app_id: str, building: bool, previewed: str) -> None:
     if building and preview_token(bridge, app_id) != previewed:
         st.rerun(scope="app")  # the right side is drawn with the whole page only
     if building and (build is None or build.finished):
-        ended = bridge.archive.load(app_id).status != "building"
+        ended = not bridge.building(app_id) and bridge.archive.load(app_id).status != "building"
         if ended:
             st.rerun(scope="app")
     if build is None:
@@ -54,7 +54,9 @@ def _draw(bridge: Bridge, app_id: str, building: bool, previewed: str) -> None:
     limits = bridge.settings.limits if building else None
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         worked = build.finished is not None and build.finished.status == "ready"
-        label = ":shimmer[Building]" if building else "Built in" if worked else "Took"
+        asked = bridge.question(app_id) if building else None
+        doing = ":orange[Waiting for you]" if asked else ":shimmer[Building]"
+        label = doing if building else "Built in" if worked else "Took"
         st.caption(f"{label} {plain(timeline.spent(build, limits=limits))}", width="content")
         st.space("stretch")
         if building and st.button("Stop", icon=":material/stop:", shortcut="Esc", key="stop"):
@@ -67,8 +69,8 @@ def _draw(bridge: Bridge, app_id: str, building: bool, previewed: str) -> None:
         ending=not told,
         picture=partial(bridge.archive.picture, app_id),
     )
-    if building and (question := bridge.question(app_id)):
-        _ask(bridge, app_id, question)
+    if asked:
+        _ask(bridge, app_id, asked)
 
 
 def _ask(bridge: Bridge, app_id: str, question: Asked) -> None:

@@ -87,4 +87,6 @@ def _shown(name: str, value: Any) -> str:
     if isinstance(value, Mapping):
         pairs = (f"{n}: {_shown('', inner)}" for n, inner in value.items())
         return ", ".join(pairs) or "none of its own"
-    return str(value)
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value)) or "none"
+    return "not set" if value in ("", None) else str(value)

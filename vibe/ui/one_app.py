@@ -89,7 +89,8 @@ def change_box(bridge: Bridge, app: App, building: bool) -> None:
 def show(bridge: Bridge, app: App) -> None:
     """The whole page of an app that is not in the trash."""
     other_ways.arrive()
-    building = app.status == "building"
+    # The record says how a build ended a moment before its transcript does
+    building = app.status == "building" or bridge.building(app.id)
     if preview.full_screen() and not building and bridge.live(app.id):
         show_refusal()
         preview.draw(bridge, app, building)

@@ -28,9 +28,24 @@ def draw(bridge: Bridge, app: App, building: bool) -> None:
             help=f"Goes back to r{target.number}, as a new revision; nothing is lost.",
         ):
             changes.restore(bridge, app, None)
+        if _unseen(bridge, app) and st.button(
+            "Check again",
+            icon=":material/fact_check:",
+            key="check_again",
+            help="Runs its checks in a box and a browser, without the model.",
+        ):
+            with st.spinner("Checking it…"):
+                ask(partial(bridge.check, app.id))
+            st.rerun()
         with st.popover("Other ways", icon=":material/alt_route:"):
             _afresh(bridge, app)
             _remake(bridge, app)
+
+
+def _unseen(bridge: Bridge, app: App) -> bool:
+    """Whether nobody has looked at the app though somebody could now."""
+    state = app.verdict.state if app.verdict and app.status == "ready" else ""
+    return state == "unverified" and bridge.engine is not None
 
 
 def _afresh(bridge: Bridge, app: App) -> None:

@@ -103,6 +103,10 @@ class Build:
     latest: str = ""
     way: str = "asked"
     report: str = ""
+    again: Attempt | None = None
+    """What was seen when its checks were run again, without the model."""
+    checked: ev.Acted | None = None
+    """How that ended."""
 
     @property
     def attempt(self) -> Attempt | None:
@@ -146,6 +150,8 @@ class Story:
             self.taken += 1
             if isinstance(event, ev.Acted):
                 self.acted = event
+                if event.action == "checked" and self.build:
+                    self.build.checked = event
             elif isinstance(event, ev.DataRead):
                 self.data |= {str(file.get("name")): file for file in event.files if file}
             elif isinstance(event, ev.Requested):
@@ -169,6 +175,10 @@ class Story:
         if not isinstance(event, ev.Acted | ev.Unknown):
             build.latest = event.at
         match event:
+            case ev.RungDone() if build.finished:
+                if build.again is None or build.checked:
+                    build.again, build.checked = Attempt(0, ""), None
+                _fold_attempt(build.again, event)
             case ev.ReplyText():
                 replies = attempt.replies if attempt else build.planning
                 if replies:

@@ -71,7 +71,9 @@ def draw(
 def spent(build: Build, *, limits: Limits | None = None) -> str:
     """Elapsed time, attempts, tokens and money, in one line; with `limits`, while it is being
     built, each beside what it may take in all."""
-    end = datetime.now(UTC) if limits and not build.finished else moment(build.latest)
+    end = (
+        datetime.now(UTC) if limits and not build.finished else moment(build.latest or build.began)
+    )
     if build.finished:
         end = moment(build.finished.at)
     elapsed = duration((end - moment(build.began)).total_seconds())
@@ -119,6 +121,8 @@ def _draw_build(
         _draw_writing(steps, attempt, running=running and last)
         if attempt.rungs or attempt.fixes or attempt.stages:
             _draw_checking(steps, attempt, running=running and last, picture=picture)
+    if build.again:
+        _draw_again(steps, build.again, picture)
     for text in build.notices:
         place.caption(f":material/info: {plain(text)}")
     _draw_end(place, build, ending)
@@ -250,6 +254,16 @@ def _draw_checking(
         step.caption("Nothing was checked yet.")
 
 
+def _draw_again(place: DeltaGenerator, again: Attempt, picture: Picture | None) -> None:
+    passed = sum(rung.passed for rung in again.rungs)
+    label = f"Checked again: {passed} of {len(again.rungs)} passed"
+    step = _step(place, label, "error" if again.problem else "complete")
+    for rung in again.rungs:
+        _draw_rung(step, rung)
+    if picture is not None:
+        _draw_thumbs(step, again.rungs, picture)
+
+
 def _draw_rung(step: Any, rung: Rung) -> None:
     mark = ":green[:material/check:]" if rung.passed else ":red[:material/close:]"
     word = "" if rung.passed else "Failed: "
@@ -279,9 +293,11 @@ def _draw_end(place: DeltaGenerator, build: Build, ending: bool) -> None:
     if ending:
         verdict = [build.verdict.sentence] if build.verdict else []
         finished = [build.finished.sentence, build.finished.fix] if build.finished else []
+        if build.checked:  # the verdict of today stands for the one before
+            verdict, finished = [build.checked.detail.partition(": ")[2]], []
         for sentence in dict.fromkeys(filter(None, verdict + finished)):
             end.text(sentence)
-    if build.verdict:
+    if build.verdict and not build.checked:
         _draw_seen(end, build.verdict.verified, build.verdict.unverified)
 
 

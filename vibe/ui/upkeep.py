@@ -106,7 +106,7 @@ def _use(use: Use) -> None:
             ):
                 _confirm(use.part, use.removable)
         freed = sum(thing.size for thing in use.removable)
-        could = f"{len(use.removable):,}, {weight(freed)}" if use.removable else "none now"
+        could = f"now {len(use.removable):,} ({weight(freed)})" if use.removable else "none now"
         st.caption(f"{words} A clean-up takes {what_goes}: {could}.")
 
 
