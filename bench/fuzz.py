@@ -36,11 +36,14 @@ from vibe.archive import Archive
 from vibe.bundle import bundled, import_bundle
 from vibe.cdn import to_vendor
 from vibe.diagnosis import REPORT_BYTES, report, signature
+from vibe.dialling import Line
 from vibe.errors import BoxLost, ModelFault, UserError
 from vibe.headers import Foreign, redirect, request_headers, response_headers
 from vibe.kinds import kind
 from vibe.paths import safe_path
 from vibe.plan import plan_to_yaml, read_plan
+from vibe.proxy import _connection
+from vibe.reach import Host
 from vibe.redaction import redact
 from vibe.relay import Refused, Relay
 from vibe.reply import open_files, read_files
@@ -244,6 +247,48 @@ def socket(data: bytes) -> None:
         asyncio.run(opened())
 
 
+class Met:
+    """The far end of a connection that the proxy makes; what it was sent."""
+
+    def __init__(self) -> None:
+        self.sent = b""
+
+    def write(self, data: bytes) -> None:
+        self.sent += data
+
+    async def drain(self) -> None:
+        pass
+
+    def can_write_eof(self) -> bool:
+        return False
+
+    def close(self) -> None:
+        pass
+
+
+def proxied(data: bytes) -> None:
+    """What a box's program asks of its proxy."""
+    allowed = {Host("api.example.com"), Host("api.example.com", 80)}
+
+    async def may(host: Host) -> bool:
+        return host in allowed
+
+    async def dial(host: Host, *, tunnel: bool) -> Line:
+        assert host in allowed
+        reader = asyncio.StreamReader()
+        reader.feed_data(b"HTTP/1.1 200 OK\r\n\r\n")
+        reader.feed_eof()
+        if not tunnel:
+            plain.append(met)
+        return Line(reader, met)  # type: ignore[arg-type]
+
+    met, plain = Met(), list[Met]()
+    asyncio.run(_connection(Said(data), may, dial, lambda sentence: None))
+    for each in plain:
+        head = each.sent.partition(b"\r\n\r\n")[0].lower().split(b"\r\n")
+        assert [line for line in head if line.startswith(b"host")] == [b"host: api.example.com"]
+
+
 def _bundle() -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         gallery = Archive(Path(folder))
@@ -300,6 +345,13 @@ TARGETS: dict[str, tuple[Callable[[bytes], None], Callable[[], list[bytes]]]] = 
         b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX: y\r\n\r\nhello",
         b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
         b"5\r\nhello\r\n0\r\n\r\n",
+    ]),
+    "proxy": (proxied, lambda: [
+        b"CONNECT api.example.com:443 HTTP/1.1\r\nHost: api.example.com:443\r\n\r\n\x16\x03\x01",
+        b"POST http://api.example.com/a?b HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello"
+        b"GET http://other.example.com/ HTTP/1.1\r\nHost: y\r\n\r\n",
+        b"POST http://api.example.com/ HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n"
+        b"Connection: close, x-a\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
     ]),
     "WebSocket": (socket, lambda: [
         b"\x81\x05hello\x89\x01x\x01\x02ab\x80\x01c\x88\x02\x03\xe8",

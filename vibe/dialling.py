@@ -10,7 +10,9 @@ import os
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import Executor
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 from urllib.parse import SplitResult, unquote, urlsplit
 
@@ -90,11 +92,11 @@ class Dialler:
         return await _connected(host, addresses[:ADDRESSES])
 
 
-async def resolved(name: str, port: int) -> list[str]:
-    """What the machine's resolver says."""
-    loop = asyncio.get_running_loop()
+async def resolved(name: str, port: int, threads: Executor | None = None) -> list[str]:
+    """What the machine's resolver says, asked in one of these threads."""
+    ask = partial(socket.getaddrinfo, name, port, type=socket.SOCK_STREAM)
     try:
-        found = await loop.getaddrinfo(name, port, type=socket.SOCK_STREAM)
+        found = await asyncio.get_running_loop().run_in_executor(threads, ask)
     except OSError:
         return []
     return list(dict.fromkeys(str(address[0]) for *_, address in found))

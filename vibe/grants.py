@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -12,7 +13,7 @@ from functools import partial
 from vibe import proxy, reach
 from vibe.app import App
 from vibe.archive import Archive
-from vibe.dialling import Dial, Dialler
+from vibe.dialling import Dial, Dialler, resolved
 from vibe.errors import UserError, VibeError
 from vibe.events import Notice
 from vibe.granted import NOTHING, Granted
@@ -23,6 +24,8 @@ from vibe.sandbox.engine import Box
 BUNDLE = ".vibe-ca.pem"
 """The machine's CA bundle in /work of a box: TLS is between its program and the host."""
 _TRUST = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS")
+LOOK_UPS = 4
+"""Names that are looked up at once."""
 _TOLD = 20
 """Different refusals of one app that are told."""
 
@@ -48,7 +51,11 @@ class Grants:
         environ: Mapping[str, str] | None = None,
     ) -> None:
         self._archive = archive
-        self._dial = dial or Dialler()
+        # threads of their own: a name server that is slow must not keep Vibe from its disk
+        self._threads = ThreadPoolExecutor(LOOK_UPS, "look-up")
+        self._dial = dial or Dialler(partial(resolved, threads=self._threads))
+        self._seen: dict[str, tuple[tuple[int, int], tuple[Host, ...]]] = {}
+        """By app, its hosts, and the time and place of the record that they were read from."""
         self._environ = os.environ if environ is None else environ
         self._secrets: dict[str, dict[str, str]] = {}
         self._ways: dict[str, set[_Way]] = {}
@@ -113,6 +120,7 @@ class Grants:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         self._secrets.clear()
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def _equip(self, app_id: str, hosts: tuple[Host, ...], box: Box) -> None:
         bundle = await asyncio.to_thread(ca_bundle, self._environ)
@@ -133,10 +141,18 @@ class Grants:
         way.task.add_done_callback(lambda _: ways.discard(way))
 
     async def _hosts(self, app_id: str) -> tuple[Host, ...]:
-        """What the record allows now, whoever has written it; nothing for an app that is gone."""
-        with suppress(UserError):
-            return reach.recorded((await asyncio.to_thread(self._archive.load, app_id)).hosts)
-        return ()
+        """What the record allows now, whoever has written it; nothing for an app that is gone. It
+        is read only when it has changed: programs may ask as often as they like."""
+        try:
+            found = (self._archive.root / app_id / "app.yaml").stat()
+            mark = (found.st_mtime_ns, found.st_ino)
+            if self._seen.get(app_id, (None,))[0] != mark:
+                app = await asyncio.to_thread(self._archive.load, app_id)
+                self._seen[app_id] = (mark, reach.recorded(app.hosts))
+            return self._seen[app_id][1]
+        except (OSError, UserError):
+            self._seen.pop(app_id, None)
+            return ()
 
     async def _may(self, app_id: str, host: Host) -> bool:
         return host in await self._hosts(app_id)

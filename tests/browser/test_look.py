@@ -89,9 +89,11 @@ async def test_every_screen_is_whole_readable_and_from_here(
     await look("gallery-filtered")
     await page.get_by_role("button", name="Import").click()
     await dialog("import")
-    for what in ("Transcript", "Export"):
+    assert (await vibe.command("allow", log_app, "api.example.com")).returncode == 0
+    for what in ("Transcript", "Export", "Network"):
         await choose(page, log_app, what)
         await dialog(what.lower())
+    assert (await vibe.command("allow", log_app, "--none")).returncode == 0
     await to("gallery?trash=true", "trash")
     await to("settings", "settings")
     for part in PARTS:

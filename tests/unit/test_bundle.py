@@ -279,6 +279,15 @@ def test_a_record_that_vibe_could_not_have_written_is_refused(
     refused(other, packed(tmp_path / "a.vibe", edited(files, name, change)), words)
 
 
+def test_what_a_record_says_that_its_app_may_reach_is_not_taken_over(archive, other, tmp_path):
+    files = files_of(bundled(archive, made(archive).id))
+    files = edited(files, "app.json", at("hosts", to=["api.example.com"]))
+    files = edited(files, "app.json", at("secrets", to=["WEATHER_KEY"]))
+    app = import_bundle(other, packed(tmp_path / "a.vibe", files))
+    assert (app.hosts, app.secrets) == ((), ())
+    assert (other.load(app.id).hosts, other.load(app.id).secrets) == ((), ())
+
+
 @pytest.mark.parametrize(
     "line",
     [
