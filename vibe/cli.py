@@ -77,6 +77,8 @@ def parser() -> argparse.ArgumentParser:
     new.add_argument("--kind", metavar="K", default="auto", help="auto, or one of the kinds")
     new.add_argument("--data", metavar="PATH", type=Path, action="append", default=[],
                      help="a file or folder to give to the app; may be repeated")  # fmt: skip
+    new.add_argument("--allow", metavar="HOST", action="append", default=[],
+                     help="a host that it may reach; may be repeated")  # fmt: skip
     new.add_argument("--autonomy", choices=["ask", "fix", "free"])
     change = add("change", "Change an app.", commands.change, app=True)
     change.add_argument("request", metavar="REQUEST")

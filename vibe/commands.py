@@ -62,6 +62,7 @@ def new(settings: Settings, arguments: argparse.Namespace) -> int:
                 model=arguments.model,
                 autonomy=arguments.autonomy,
                 data=data,
+                hosts=arguments.allow,
             )
             return await follow(studio, app, 0, arguments)
 

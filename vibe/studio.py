@@ -152,16 +152,22 @@ class Studio:
         autonomy: str | None = None,
         data: Mapping[str, bytes] | None = None,
         remake_of: str = "",
+        hosts: Sequence[str] = (),
     ) -> App:
         """Archives a new app and starts building it; returns at once with status `building`.
-        `remake_of` is the id of the app that it makes again."""
+        `remake_of` is the id of the app that it makes again; `hosts` may be reached from the
+        start."""
         idea = self._words(idea, "The idea")
+        allowed = reach.hosts(hosts)
         if kind != "auto":
             kind_named(kind)
         app = await asyncio.to_thread(
             self.archive.create, idea, kind=kind, model=model or "", data=data
         )
-        app = replace(app, remake_of=remake_of)
+        app = replace(app, remake_of=remake_of, hosts=tuple(map(str, allowed)))
+        if allowed:
+            acted = Acted(action="allowed", detail=f"{reach.in_words(allowed)}.")
+            await asyncio.to_thread(self.archive.append, app.id, [acted], sync=False)
         return await self._builds.start(app, idea, revision=1, model=model, autonomy=autonomy)
 
     async def change(self, app_id: str, request: str, *, model: str | None = None) -> App:

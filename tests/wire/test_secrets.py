@@ -208,8 +208,14 @@ async def test_what_is_taken_back_is_known_no_more(tmp_path):
     async with ModelServer(streams(plan("script", "Hello")), streams(code(main_py="1"))) as server:
         chosen = settings_.load(environment(server, tmp_path))
         async with Studio(chosen, None) as studio:
-            app = await studio.create("A script")
+            with pytest.raises(UserError, match="not the name of a host"):
+                await studio.create("A script", hosts=["*"])
+            app = await studio.create("A script", hosts=["api.example.com"])
             await studio.wait(app.id)
+            assert studio.archive.load(app.id).hosts == ("api.example.com",)
+            for exchange in server.asked:
+                assert "no other: api.example.com" in json.dumps(exchange.body)
+            await studio.allow(app.id, [])
             with pytest.raises(UserError, match="Allow it a host first"):
                 await studio.give(app.id, "WEATHER_KEY", given)
             for take in (
