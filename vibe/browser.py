@@ -28,6 +28,8 @@ ANSWER_BYTES = 16 << 20
 LOOK_S = 60.0
 """How long one look may take; checks come first, then the controls."""
 CONTROLS_S = 8.0
+START_S = 60.0
+"""How long Chromium may take to start; it starts while the model writes."""
 PICTURE_BYTES, PICTURE_SIZE = 1 << 19, (640, 640)
 CHECK_BYTES, CHECK_SIZE = 48 << 10, (480, 300)
 """Bytes, and width and height, that a picture may have."""
@@ -111,7 +113,7 @@ class Browser:
         try:
             await box.put({f"driver/{f.name}": f.read_bytes() for f in DRIVER.glob("*.[pj]*")})
             driver = asyncio.create_task(box.run(["python", "-I", "driver"], wall_s=None))
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(START_S):
                 while True:
                     with suppress(ConnectionError):
                         return cls(box, driver, await box.open_stream(JOBS))
@@ -124,7 +126,7 @@ class Browser:
                 driver.cancel()
             await box.stop()
             if isinstance(error, TimeoutError):
-                raise EngineFault("The browser did not start in 30 seconds.") from error
+                raise EngineFault(f"The browser did not start in {START_S:.0f} seconds.") from error
             raise
 
     async def close(self) -> None:
@@ -223,6 +225,9 @@ class Eyes:
     async def _look(
         self, running: Running, checks: Sequence[Check], files: Mapping[str, bytes], alone: bool
     ) -> Seen:
+        if self._opening.done() and self._opening.exception():
+            # It failed while nobody needed it, perhaps long ago: what was in its way may be over.
+            self._opening = self._open()
         browser = await asyncio.shield(self._opening)
         self._used = True
         try:

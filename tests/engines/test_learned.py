@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
@@ -13,11 +15,14 @@ from vibe.attempt import Request, Workbench
 from vibe.browser import Eyes
 from vibe.budget import Budget
 from vibe.checks import Examination, examine
+from vibe.errors import EngineFault
 from vibe.events import AttemptStarted, Event, VerdictReached
 from vibe.kinds import kind
 from vibe.loop import Built, build
 from vibe.plan import read_plan
+from vibe.running import serve
 from vibe.sandbox.docker import DockerEngine
+from vibe.sandbox.engine import Box, BoxSpec, Engine
 from vibe.settings import Limits
 
 pytestmark = pytest.mark.docker
@@ -194,3 +199,38 @@ async def test_a_link_that_leads_out_of_the_app_is_no_broken_page(engine: Docker
     found = await examined(engine, "flask", {"app.py": app}, "[]")
     assert found.failed is None
     assert any(rung.name == "routes" and rung.passed for rung in found.rungs)
+
+
+class SlowToSee:
+    """An engine whose browsers don't start until it is told."""
+
+    def __init__(self, engine: DockerEngine) -> None:
+        self._engine = engine
+        self.sees = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._engine, name)
+
+    async def start(self, spec: BoxSpec) -> Box:
+        if spec.image == "browser" and not self.sees:
+            raise EngineFault("The browser did not start in time.")
+        return await self._engine.start(spec)
+
+
+async def test_a_browser_that_failed_while_the_model_wrote_is_tried_again_when_it_is_needed(
+    engine: DockerEngine,
+) -> None:
+    slow = SlowToSee(engine)
+    eyes = Eyes(cast(Engine, slow), "test")
+    await asyncio.sleep(0.1)
+    slow.sees = True
+    box = await engine.start(BoxSpec(image="python", app="test", lifetime_s=120.0))
+    await box.put({"index.html": b"<title>Tea</title><h1>Tea</h1>"})
+    try:
+        running = await serve(box, kind("web"), start_s=60.0, emit=lambda event: None)
+        seen = await eyes.look(running, (), {})
+    finally:
+        await eyes.close()
+        await box.stop()
+    assert seen.fault == ""
+    assert seen.title == "Tea"
