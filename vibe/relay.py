@@ -108,24 +108,25 @@ class Relay:
 
     async def _to_browser(self, send: Send) -> tuple[int, str]:
         """The app's messages to the browser; the close code and reason it ended with."""
-        parts: list[bytes] = []
+        message = bytearray()
+        """Not a list of its pieces: of those a message may have any number."""
         text = False
         while self._protocol.state is not State.CLOSED:
             for event in self._protocol.events_received():
                 if not isinstance(event, Frame):
                     continue
                 if event.opcode in (Opcode.TEXT, Opcode.BINARY):
-                    parts, text = [], event.opcode is Opcode.TEXT
+                    message, text = bytearray(), event.opcode is Opcode.TEXT
                 if event.opcode in (Opcode.TEXT, Opcode.BINARY, Opcode.CONT):
-                    parts.append(bytes(event.data))
+                    message += event.data
                     if event.fin:
                         try:
-                            await send(_message(b"".join(parts), text))
+                            await send(_message(bytes(message), text))
                         except UnicodeDecodeError:
                             return 1007, "the app sent text that is not UTF-8"
                         except OSError:
                             return 1001, "the browser has left"
-                        parts = []
+                        message = bytearray()
             if self._protocol.close_rcvd is not None or self._protocol.parser_exc is not None:
                 break
             try:

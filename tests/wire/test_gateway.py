@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import resource
+import tracemalloc
 
 import httpx
 import pytest
@@ -10,8 +11,10 @@ import websockets
 from preview_support import TOKEN, Running, gateway_to, raw_server
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import serve
+from websockets.utils import accept_key
 
 from vibe.errors import BoxLost
+from vibe.relay import Relay
 
 
 def answering(reply, *, then_close=True):
@@ -514,6 +517,48 @@ async def test_a_message_beyond_the_cap_closes_the_socket():
         with pytest.raises(websockets.ConnectionClosed):
             await asyncio.wait_for(socket.recv(), 3)
         assert socket.close_code == 1009
+
+
+async def test_a_message_of_single_bytes_weighs_no_more_than_its_bytes():
+    """An app may cut a message into any number of pieces, empty ones among them."""
+    pieces = 50_000
+
+    class Said:
+        """What an app says after a good handshake."""
+
+        data = b""
+
+        async def read(self, limit=65536):
+            found, self.data = self.data[:8192], self.data[8192:]
+            return found
+
+        async def write(self, data):
+            pass
+
+        async def end(self):
+            pass
+
+    stream = Said()
+    relay = Relay(stream, "/", 80, [], [], message_bytes=1 << 20)
+    accept = accept_key(relay._protocol.key).encode()
+    stream.data = b"HTTP/1.1 101 x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    stream.data += b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n"
+    stream.data += b"\x01\x00" + b"\x00\x00\x00\x01a" * pieces + b"\x80\x00\x88\x00"
+    heard = []
+
+    async def receive():
+        await asyncio.Event().wait()
+
+    async def send(message):
+        heard.append(message.get("text"))
+
+    await relay.open()
+    tracemalloc.start()
+    await relay.run(receive, send)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert heard[0] == "a" * pieces
+    assert most < 100 * pieces
 
 
 async def test_an_app_that_sends_without_end_waits_for_a_slow_browser():
