@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vibe import hosts
+from vibe.assets import Assets
 from vibe.connections import Connection, Connections
 from vibe.errors import BoxLost, EngineFault
 from vibe.exchanges import Exchanges
@@ -76,11 +77,14 @@ class Gateway:
         settings: Settings,
         bounds: Bounds | None = None,
         failed: Callable[[Live, str], None] | None = None,
+        assets: Assets | None = None,
     ) -> None:
-        """`failed` is told in a sentence of every answer that is an error of the app's."""
+        """`failed` is told in a sentence of every answer that is an error of the app's; what is in
+        `assets` no app is asked for."""
         self._lookup = lookup
         self._bounds = bounds or Bounds()
         self._failed = failed or _unheard
+        self._assets = assets
         self._hosts = hosts.of(settings)
         self._apps: dict[str, Connections] = {}
         """By token."""
@@ -117,6 +121,10 @@ class Gateway:
             await self._page(send, host, 403, "Not from here", "Only the app may ask its preview.")
         elif not target.startswith("/"):
             await self._page(send, host, 400, "Bad address", "A request needs a path.")
+        elif (asset := await self._asset(scope, headers)) is not None:
+            policy = [*asset[0], *self._policy(host, live.hosts)]
+            await send({"type": "http.response.start", "status": 200, "headers": policy})
+            await send({"type": "http.response.body", "body": asset[1]})
         elif self._requests[live.token] + self._sockets[live.token] >= self._bounds.at_once:
             await self._page(send, host, 503, "Too much at once", "The page asks for too much.", 1)
         else:
@@ -147,6 +155,12 @@ class Gateway:
                 )
             except EngineFault as error:
                 await self._page(send, host, 502, "The sandbox is in trouble", str(error))
+
+    async def _asset(self, scope: Scope, headers: Headers) -> tuple[Headers, bytes] | None:
+        if self._assets is None or scope["method"] != "GET" or header(headers, b"range"):
+            return None
+        packed = "gzip" in (header(headers, b"accept-encoding") or "")
+        return await self._assets.get(scope["path"], packed=packed)
 
     async def _exchange(
         self, live: Live, asked: _Asked, receive: Receive, send: Send, policy: Headers

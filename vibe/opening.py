@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from vibe import hosts
+from vibe.assets import of_streamlit
 from vibe.errors import EngineFault
 from vibe.gateway import Gateway
 from vibe.hosts import Receive, Scope, Send, header
@@ -101,7 +102,12 @@ async def stopped(studio: Studio) -> None:
 async def serve_previews(studio: Studio, sock: socket.socket, ready: Callable[[], None]) -> None:
     """Serves the studio's previews, and no UI, until SIGINT or SIGTERM; then stops them."""
     known = hosts.of(studio.settings)
-    gateway = Gateway(studio.previews.by_token, studio.settings, failed=studio.previews.failed)
+    gateway = Gateway(
+        studio.previews.by_token,
+        studio.settings,
+        failed=studio.previews.failed,
+        assets=of_streamlit(),
+    )
 
     async def previews_only(scope: Scope, receive: Receive, send: Send) -> None:
         if known.token(header(scope["headers"], b"host") or "") is not None:

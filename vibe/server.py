@@ -15,6 +15,7 @@ import streamlit as st
 from streamlit.web import bootstrap
 
 from vibe import hosts
+from vibe.assets import of_streamlit
 from vibe.gateway import Gateway
 from vibe.headers import ui_policy
 from vibe.hosts import Headers, Message, Receive, Scope, Send, header
@@ -43,7 +44,7 @@ class Site:
         failed: Callable[[Live, str], None] | None = None,
     ) -> None:
         self._hosts = hosts.of(settings)
-        self._gateway = Gateway(lookup, settings, failed=failed)
+        self._gateway = Gateway(lookup, settings, failed=failed, assets=of_streamlit())
         self._ui = st.App(main)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

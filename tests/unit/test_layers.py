@@ -17,7 +17,7 @@ LAYERS = {
     "entry": "cli __main__ commands changing gallery_commands upkeep_commands telling server ui",
     "services": """studio building going_back
         housekeeping previews troubles opening listening incoming gateway headers hosts
-        relay upstream exchanges connections
+        relay upstream exchanges connections assets
         export transcript passages requirements standalone single
         remotes github copies doctor setup boxes disk pinning rechecking
         bundle unpacking

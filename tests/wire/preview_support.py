@@ -129,7 +129,7 @@ async def raw_server(answer):
 
 
 @contextlib.asynccontextmanager
-async def gateway_to(port, *, live=None, lives=None, **bounds):
+async def gateway_to(port, *, live=None, lives=None, assets=None, **bounds):
     """A gateway whose one preview is the server at `port`, or that has all of `lives` by token;
     gives a Preview."""
     live = live or Running(port)
@@ -141,6 +141,7 @@ async def gateway_to(port, *, live=None, lives=None, **bounds):
         Settings(port=here),
         Bounds(**bounds),
         failed=lambda live, sentence: told.append(sentence),
+        assets=assets,
     )
     async with served(gateway, sock=sock):
         yield Preview(here, live, gateway, told)
