@@ -50,7 +50,8 @@ def single_file(archive: Archive, app_id: str) -> tuple[str, bytes]:
     data = {f"data/{name}": content for name, content in archive.data(app_id).items()}
     if kind.entry not in files or kind.name not in (*PAGES, *SCRIPTS):
         raise UserError(
-            "Only web pages and scripts can be one file.", "Export a zip or a git repository."
+            "Only web pages, slides and Python scripts can be one file.",
+            "Export a zip or a git repository.",
         )
     if kind.name in PAGES:
         name, content = f"{app_id}.html", Page({**data, **files}, kind.entry).whole()

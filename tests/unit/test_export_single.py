@@ -178,6 +178,6 @@ def test_what_cannot_be_one_file_is_told_in_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="in a circle"):
         single_file(archive, kept(archive, "web", circle))
     for kind, code in {"flask": {"app.py": b""}, "web": {"other.html": b""}}.items():
-        with pytest.raises(UserError, match="Only web pages and scripts"):
+        with pytest.raises(UserError, match="Only web pages, slides and Python scripts"):
             single_file(archive, kept(archive, kind, code))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["gallery"]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import signal
 from collections.abc import Sequence
 
 KEPT = 4096
@@ -20,6 +22,7 @@ class ProcessPipe:
         self.process = process
         self._in, self._out, self._err = process.stdin, process.stdout, process.stderr
         self._said = b""
+        self._handle = _handle(process.pid)
         self._listening = asyncio.create_task(self._listen())
 
     @classmethod
@@ -59,8 +62,12 @@ class ProcessPipe:
 
     async def end(self) -> None:
         """Kills the process and returns once it is gone; safe to call twice."""
-        with contextlib.suppress(ProcessLookupError):
-            self.process.kill()
+        if self._handle is not None:
+            # Process.kill would first look whether it has ended, and so take that from asyncio
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._handle, signal.SIGKILL)
+            os.close(self._handle)
+            self._handle = None
         self.close()
         await self.process.wait()
         self._listening.cancel()
@@ -69,3 +76,11 @@ class ProcessPipe:
     async def _listen(self) -> None:
         while data := await self._err.read(KEPT):
             self._said = (self._said + data)[-KEPT:]
+
+
+def _handle(pid: int) -> int | None:
+    """A descriptor that stands for this process alone; None when it is gone already."""
+    try:
+        return os.pidfd_open(pid)
+    except ProcessLookupError:
+        return None
