@@ -96,6 +96,13 @@ def one_script(files: Mapping[str, bytes], entry: str, packages: list[str]) -> b
     return environment().get_template("export/single.py.j2").render(values).encode()
 
 
+_MARKERS = {
+    "iconUrl": "marker-icon.png",
+    "iconRetinaUrl": "marker-icon-2x.png",
+    "shadowUrl": "marker-shadow.png",
+}
+
+
 class Page(Markup):
     """A web page with everything of its own put into it: scripts, styles, pictures, fonts."""
 
@@ -159,7 +166,7 @@ class Page(Markup):
         if tag == "script" and (path := self._path(given.get("src", ""), self._entry)):
             gone = ("src", "defer", "async", "integrity", "crossorigin")
             rest = {name: value for name, value in given.items() if name not in gone}
-            text = self._text(path)
+            text = self._text(path) + self._markers(path)
             if given.get("type") == "module":
                 return _tag(tag, rest) + _in_script(self._script_text(text, path, ()))
             if "defer" in given:  # it may count on the whole page being there
@@ -186,6 +193,16 @@ class Page(Markup):
             changed.pop("srcset", None)
         made = _tag(tag, changed)
         return f"{made[:-1]}/>" if (self.get_starttag_text() or "").endswith("/>") else made
+
+    def _markers(self, path: str) -> str:
+        """For Leaflet, which looks for its markers' pictures beside its style sheet: where they are
+        in a page without files."""
+        folder, name = posixpath.split(path)
+        pictures = {option: f"{folder}/images/{file}" for option, file in _MARKERS.items()}
+        if name != "leaflet.js" or not self._files.keys() >= {*pictures.values()}:
+            return ""
+        options = json.dumps({option: self._data(path) for option, path in pictures.items()})
+        return f"\n;L.Icon.Default.imagePath = ''; L.Icon.Default.mergeOptions({options});\n"
 
     def _path(self, address: str, beside: str) -> str:
         """The file of ours that an address names, seen from the file `beside`; else nothing."""

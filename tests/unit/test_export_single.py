@@ -15,11 +15,14 @@ from pathlib import Path
 import pytest
 from playwright.async_api import async_playwright
 
+from vibe import cdn
 from vibe.app import Revision, Verdict
 from vibe.archive import Archive
 from vibe.errors import UserError
 from vibe.events import now
+from vibe.libraries import all_libraries
 from vibe.sandbox.images import packages
+from vibe.settings import ROOT
 from vibe.single import export_file, one_script, single_file
 
 DOT = base64.b64decode(
@@ -166,6 +169,48 @@ def test_a_page_is_one_file_with_all_that_it_needs(tmp_path: Path, chromium: str
         "out": "</script><!-- ok", "main": "three", "inline": "three", "width": 1,
         "alt": 'a "dot"', "color": "rgb(1, 2, 3)", "margin": "7px", "evil": 1, "circles": 1,
     }  # fmt: skip
+
+
+THIRTEEN = (ROOT / "tests" / "data" / "thirteen_libraries.html").read_text("utf-8")
+"""Loads every library as pages do, each from another host, and says what came of it."""
+SAID = (
+    "chart.js drawn 1", "d3 42", "three 5", "p5 function 4", "plotly points 2", "leaflet zoom 5",
+    "react rendered", "react and htm", "katex 1", "marked bold words", "pico styled", "alpine 42",
+)  # fmt: skip
+
+
+@pytest.mark.browser
+def test_every_library_works_from_a_single_file_in_the_place_of_a_cdns(
+    tmp_path: Path, chromium: str
+) -> None:
+    """Led to `vendor/` by the rule that builds have, put into the page, opened from the disk."""
+    libraries = all_libraries()
+    files, said = cdn.to_vendor({"index.html": THIRTEEN}, libraries)
+    assert {library.name for library in libraries} == {line.split()[2] for line in said}
+    archive = Archive(tmp_path / "gallery")
+    site = {path: text.encode() for path, text in files.items()}
+    path = export_file(archive, kept(archive, "web", site), tmp_path / "page.html")
+
+    async def seen() -> tuple[str, list[int], list[str]]:
+        async with async_playwright() as playwright:
+            browser = await playwright.chromium.launch(
+                executable_path=chromium, args=["--no-sandbox", "--disable-gpu"]
+            )
+            page = await browser.new_page()
+            faults: list[str] = []
+            page.on("pageerror", lambda error: faults.append(str(error)))
+            await page.goto(path.as_uri())
+            await page.get_by_text("alpine 42").wait_for()
+            await page.wait_for_function("document.querySelectorAll('#map img').length == 2")
+            widths = "[...document.querySelectorAll('#map img')].map(i => i.naturalWidth)"
+            found = await page.inner_text("body"), await page.evaluate(widths), faults
+            await browser.close()
+            return found
+
+    text, markers, faults = asyncio.run(seen())
+    assert faults == []
+    assert [words for words in SAID if words not in text] == []
+    assert markers == [41, 25], "a marker's shadow and the marker"
 
 
 def test_what_cannot_be_one_file_is_told_in_a_sentence(tmp_path: Path) -> None:
