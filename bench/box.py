@@ -19,7 +19,7 @@ from pathlib import Path
 
 from vibe.boxes import running_boxes
 from vibe.kinds import kind, kinds
-from vibe.running import open_box, serve
+from vibe.running import app_box, open_box, serve
 from vibe.sandbox.docker import DockerEngine
 from vibe.sandbox.engine import Box, BoxSpec, Engine
 from vibe.sandbox.warm import WarmEngine
@@ -100,7 +100,14 @@ async def stood_ready(warm: WarmEngine) -> None:
 async def healthy(engine: Engine, name: str) -> float:
     since = time.monotonic()
     app = kind(name)
-    box = await open_box(engine, "bench", APPS[name], {}, lambda event: None, kind=app)
+    box = await open_box(
+        engine.start,
+        app_box(app, "bench", lambda event: None),
+        APPS[name],
+        {},
+        lambda event: None,
+        kind=app,
+    )
     running = await serve(box, app, start_s=60, emit=lambda event: None)
     took = time.monotonic() - since
     await running.stop()
@@ -173,7 +180,7 @@ async def peer(python: str, image: str) -> list[float]:
 async def measure(gallery: Path, quick: bool, python: str) -> Figures:
     rounds = 5 if quick else 20
     engine = await DockerEngine.open(gallery=gallery)
-    programs = {tuple(each.argv()): each.warm for each in kinds().values() if each.warm}
+    programs = dict(pair for each in kinds().values() for pair in each.programs().items())
     found: Figures = {}
 
     async def add(name: str, value: Awaitable[float]) -> None:

@@ -26,6 +26,7 @@ from vibe.events import (
 )
 from vibe.fixes import ahead, mend
 from vibe.granted import NOTHING, Granted
+from vibe.head_start import HeadStart
 from vibe.kinds import Kind, kind
 from vibe.ladder import ADVICE
 from vibe.model import Model, Prompt, Role
@@ -143,23 +144,29 @@ async def make(
     emit(AttemptStarted(revision=request.revision, attempt=number, reason=trial.reason))
     emit(Stage(name="code", sentence="Writing the code."))
     prompt = _prompt(request, wanted, plan, trial)
-    try:
-        reply = await write_files(prompt, wanted, trial.files, bench.model, bench.budget, emit)
-    except ModelFault as fault:
-        rung = Rung("parse", False, fault.message)
-        emit(
-            RungDone(name=rung.name, passed=False, sentence=rung.sentence, evidence="", seconds=0.0)
-        )
-        attempt = Attempt(number, {}, "", Examination((rung,), runs=False))
-    else:
-        files: Mapping[str, str] = {**reply.files, **wanted.scaffold}
-        if fix := ahead(wanted, files):
-            emit(Fixed(rule=fix.rule, sentence=fix.sentence))
-            files = fix.files
-        attempt = await examined(request, bench, plan, number, files, eyes, emit)
-        attempt = await _mended(request, bench, plan, attempt, eyes, emit)
+    async with HeadStart(
+        wanted, request.app_id, plan.packages, bench.engine, bench.supply, emit
+    ) as ready:
+        try:
+            reply = await write_files(prompt, wanted, trial.files, bench.model, bench.budget, emit)
+        except ModelFault as fault:
+            attempt = _unread(number, fault, emit)
+        else:
+            files: Mapping[str, str] = {**reply.files, **wanted.scaffold}
+            if fix := ahead(wanted, files):
+                emit(Fixed(rule=fix.rule, sentence=fix.sentence))
+                files = fix.files
+            attempt = await examined(request, bench, plan, number, files, eyes, emit, ready)
+            attempt = await _mended(request, bench, plan, attempt, eyes, emit, ready)
     emit(ended(request, attempt))
     return attempt
+
+
+def _unread(number: int, fault: ModelFault, emit: Emit) -> Attempt:
+    """The attempt that a reply is which can't be read."""
+    rung = Rung("parse", False, fault.message)
+    emit(RungDone(name=rung.name, passed=False, sentence=rung.sentence, evidence="", seconds=0.0))
+    return Attempt(number, {}, "", Examination((rung,), runs=False))
 
 
 async def _mended(
@@ -169,6 +176,7 @@ async def _mended(
     attempt: Attempt,
     eyes: Eyes | None,
     emit: Emit,
+    ready: HeadStart,
 ) -> Attempt:
     """The attempt after what rules can mend in it; the same when they can't."""
     try:
@@ -187,7 +195,9 @@ async def _mended(
                 break
             emit(Fixed(rule=fix.rule, sentence=fix.sentence))
             plan = replace(plan, packages=(*attempt.packages, *fix.packages))
-            tried = await examined(request, bench, plan, attempt.number, fix.files, eyes, emit)
+            tried = await examined(
+                request, bench, plan, attempt.number, fix.files, eyes, emit, ready
+            )
             if await better(attempt, tried) is attempt:
                 break
             attempt = tried
@@ -205,10 +215,15 @@ async def examined(
     files: Mapping[str, str],
     eyes: Eyes | None,
     emit: Emit,
+    ready: HeadStart | None = None,
 ) -> Attempt:
-    """Gets the packages, commits the files with their lock and climbs the ladder with them."""
+    """Gets the packages, commits the files with their lock and climbs the ladder with them; with
+    `ready`, what was got while they were written."""
     files = {path: text for path, text in files.items() if path != lock.FILE}
-    supplied = await bench.supply.get(plan.packages, emit) if bench.supply else Supplied()
+    if ready is not None:
+        supplied = await ready.supplied(plan.packages)
+    else:
+        supplied = await bench.supply.get(plan.packages, emit) if bench.supply else Supplied()
     content = {path: text.encode() for path, text in files.items()}
     if supplied.lock is not None:
         content[lock.FILE] = supplied.lock.text.encode()
@@ -235,6 +250,7 @@ async def examined(
         supplied=supplied,
         kept=await asyncio.to_thread(bench.archive.vendored, request.app_id),
         granted=request.granted,
+        start=ready.start if ready else None,
     )
     return Attempt(number, files, commit, examination, plan.packages)
 

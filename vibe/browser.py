@@ -232,7 +232,7 @@ class Eyes:
         self._used = True
         try:
             seen = await browser.look(running, checks, files, alone=alone)
-        except BoxLost:
+        except (BoxLost, asyncio.CancelledError):  # it may still be at the look nobody waits for
             await self._replace(browser)
             raise
         if seen.spoiled:

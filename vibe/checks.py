@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
@@ -15,16 +16,26 @@ from vibe.granted import NOTHING as NO_GRANT
 from vibe.granted import Granted
 from vibe.kinds import Kind
 from vibe.ladder import ADVICE, Ladder, probe
-from vibe.looking import Keep, look
+from vibe.looking import Keep, look, seeing
 from vibe.modules import package_of
 from vibe.plan import Plan
 from vibe.reach import Host
-from vibe.running import Emit, NotServing, Running, how_it_ended, open_box, prepare, serve
+from vibe.running import (
+    Emit,
+    NotServing,
+    Running,
+    Start,
+    app_box,
+    how_it_ended,
+    open_box,
+    prepare,
+    serve,
+)
 from vibe.sandbox import web
 from vibe.sandbox.engine import Box, Engine
 from vibe.sandbox.lock import Lock
 from vibe.settings import Limits
-from vibe.sharing import shares_nothing
+from vibe.sharing import keeps_no_files, shares_nothing
 from vibe.supply import Supplied
 from vibe.text_faults import text_faults
 from vibe.trying import try_script
@@ -82,12 +93,14 @@ async def examine(
     image_id: str = "",
     kept: Mapping[str, bytes] = vendored.NONE,
     granted: Granted = NO_GRANT,
+    start: Start | None = None,
 ) -> Examination:
     """Runs one attempt in a fresh box (of that very image, if an id is given) with the packages it
     was supplied with, the libraries `kept` for its pages and what it was granted, and looks at it
-    with `eyes` when it has a page; `keep` gets the pictures.
+    with `eyes` when it has a page; `keep` gets the pictures. The box is what `start` gives, or the
+    engine.
 
-    `serving` is told of an app that serves, before a browser uses it. Raises EngineFault when the
+    `serving` is told of an app that serves, before anything uses it. Raises EngineFault when the
     box, not the app, failed.
     """
     ladder = Ladder(emit)
@@ -103,17 +116,9 @@ async def examine(
     ladder.stage("box", "Starting a box.")
     content = {path: text.encode() for path, text in files.items()}
     packages = supplied.lock.key if supplied.lock else ""
+    spec = app_box(kind, app_id, emit, packages=packages, image_id=image_id, probed=True)
     box = await open_box(
-        engine,
-        app_id,
-        content,
-        data,
-        emit,
-        kind=kind,
-        packages=packages,
-        image_id=image_id,
-        kept=kept,
-        granted=granted,
+        start or engine.start, spec, content, data, emit, kind=kind, kept=kept, granted=granted
     )
     running: Running | None = None
     seen: Seen | None = None
@@ -129,14 +134,13 @@ async def examine(
             if not ready:
                 runs = False
             elif kind.serves:
-                running = await _serving(ladder, box, kind, limits, granted.hosts)
-                runs = running is not None
+                running = await _started(ladder, box, kind, limits, granted.hosts)
                 if running is not None and serving and shares_nothing(kind, files):
                     await serving(running)
-                if running is not None and eyes is not None:
-                    seen = await look(ladder, kind, running, eyes, plan, data, keep)
-                    fatal = {r.name for r in ladder.rungs if not r.passed} & {"renders", "alive"}
-                    runs = not fatal
+                if running is not None:
+                    seen = await _used(ladder, running, kind, files, eyes, plan, data, keep)
+                    failed = {rung.name for rung in ladder.rungs if not rung.passed}
+                    runs = not failed & {"pages", "renders", "alive"}
             else:
                 runs = await try_script(ladder, box, plan, kind, files, limits)
     except BoxLost as lost:
@@ -145,7 +149,7 @@ async def examine(
         runs = False
     finally:
         if not runs or not kind.serves:
-            await box.stop()
+            await (running.stop() if running else box.stop())
             running = None
     picture = seen.desktop if seen else b""
     return Examination(
@@ -233,10 +237,10 @@ def _missing(modules: list[str]) -> str:
     )
 
 
-async def _serving(
+async def _started(
     ladder: Ladder, box: Box, kind: Kind, limits: Limits, hosts: tuple[Host, ...]
 ) -> Running | None:
-    """The rungs start, pages and alive; the running app when all of them pass."""
+    """The rung start; the app once it serves."""
     ladder.stage("start", "Starting the program.")
     try:
         running = await serve(box, kind, start_s=limits.start_s, emit=ladder.emit, hosts=hosts)
@@ -244,20 +248,55 @@ async def _serving(
         ladder.done("start", False, failure.sentence, failure.evidence)
         return None
     ladder.done("start", True, f"It serves on port {running.port}.")
+    return running
+
+
+async def _used(
+    ladder: Ladder,
+    running: Running,
+    kind: Kind,
+    files: Mapping[str, str],
+    eyes: Eyes | None,
+    plan: Plan,
+    data: Mapping[str, bytes],
+    keep: Keep | None,
+) -> Seen | None:
+    """The rungs pages and alive, and then the browser's; what the browser saw."""
     ladder.stage("pages", "Opening its pages.")
-    if kind.name == "streamlit":
-        passed = _apptest(ladder, await probe(box, "apptest.py", kind.entry, wall_s=60.0))
-    else:
-        passed = await _front_page(ladder, box, running)
-    if passed and running.command.done():
+    looking: asyncio.Task[Seen] | None = None
+    if eyes is not None and kind.name == "streamlit" and keeps_no_files(files):
+        # AppTest runs the program in a process of its own, so a browser need not wait for its end
+        looking = asyncio.create_task(seeing(kind, running, eyes, plan, data))
+    try:
+        if not await _pages(ladder, running, kind, looking) or not _alive(ladder, running):
+            return None
+        if eyes is None:
+            return None
+        seen = looking or seeing(kind, running, eyes, plan, data)
+        return await look(ladder, kind, running, seen, plan, keep)
+    finally:
+        if looking is not None:
+            looking.cancel()
+            await asyncio.gather(looking, return_exceptions=True)
+
+
+async def _pages(
+    ladder: Ladder, running: Running, kind: Kind, looking: asyncio.Task[Seen] | None
+) -> bool:
+    if kind.name != "streamlit":
+        return await _front_page(ladder, running.box, running)
+    found = await probe(running.box, "apptest.py", kind.entry, wall_s=60.0)
+    if looking is not None and (found is None or found["late"]):
+        await asyncio.wait([looking])  # it had not the processor and the memory to itself
+        found = await probe(running.box, "apptest.py", kind.entry, wall_s=60.0)
+    return _apptest(ladder, found)
+
+
+def _alive(ladder: Ladder, running: Running) -> bool:
+    if running.command.done():
         sentence = f"It stopped serving: {how_it_ended(running.command.result())}."
-        passed = ladder.done("alive", False, sentence, running.printed.tail)
-    elif passed:
-        ladder.done("alive", True, "It is still running.")
-    if passed:
-        return running
-    await running.stop()
-    return None
+        return ladder.done("alive", False, sentence, running.printed.tail)
+    return ladder.done("alive", True, "It is still running.")
 
 
 async def _front_page(ladder: Ladder, box: Box, running: Running) -> bool:

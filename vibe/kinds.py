@@ -44,6 +44,8 @@ class Kind:
     """Files that every app of this kind has, by path: Vibe's own, which no model changes."""
     warm: tuple[str, ...] = ()
     """Modules that its command imports anyway, for boxes that stand ready."""
+    warm_probe: tuple[str, ...] = ()
+    """Modules that its probe imports anyway."""
     words: tuple[str, ...] = ()
     """Words in an idea that suggest this kind."""
 
@@ -53,6 +55,16 @@ class Kind:
 
     def argv(self) -> list[str]:
         return [part.format(port=self.port, entry=self.entry) for part in self.command]
+
+    def probing(self) -> list[str]:
+        """What runs its probe, whose text comes on standard input."""
+        return ["python", "-", self.entry]
+
+    def programs(self) -> dict[tuple[str, ...], tuple[str, ...]]:
+        """The commands that pay to be half started before the app's files are there, each with the
+        modules that it imports in any case."""
+        warm = {tuple(self.argv()): self.warm, tuple(self.probing()): self.warm_probe}
+        return {argv: modules for argv, modules in warm.items() if modules}
 
     def preparing(self) -> list[str]:
         """`prepare` with the entry's name in it; empty when there is nothing to do."""
@@ -84,6 +96,7 @@ def kinds() -> dict[str, Kind]:
             for file in sorted(folder.rglob("*.*"))
         }
         data["warm"] = tuple(data.get("warm", ()))
+        data["warm_probe"] = tuple(data.get("warm_probe", ()))
         found[path.parent.name] = Kind(name=path.parent.name, **data)
     return found
 

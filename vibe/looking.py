@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 
 from vibe import reach
@@ -33,22 +33,28 @@ PROVES_NOTHING = {"open", "not_see", "wait", "reload", "press"}
 """Steps that an empty page passes."""
 
 
+def seeing(
+    kind: Kind, running: Running, eyes: Eyes, plan: Plan, files: Mapping[str, bytes]
+) -> Coroutine[None, None, Seen]:
+    """A browser's look at the app, with its checks; `files` are what they may upload."""
+    # What one visitor of a server does, the next one sees; pages and Streamlit's sessions are apart
+    alone = kind.name not in ("web", "slides", "notebook", "streamlit")
+    return eyes.look(running, plan.checks, files, alone=alone)
+
+
 async def look(
     ladder: Ladder,
     kind: Kind,
     running: Running,
-    eyes: Eyes,
+    looking: Awaitable[Seen],
     plan: Plan,
-    files: Mapping[str, bytes],
     keep: Keep | None = None,
 ) -> Seen | None:
     """Climbs the browser's rungs; None when there was no browser to look with. `keep` puts
     pictures away and gives their names."""
     ladder.stage("checks", "Using it in a browser.")
-    # What one visitor of a server does, the next one sees; pages and Streamlit's sessions are apart
-    alone = kind.name not in ("web", "slides", "notebook", "streamlit")
     try:
-        seen = await eyes.look(running, plan.checks, files, alone=alone)
+        seen = await looking
     except BoxLost as lost:
         ladder.done("renders", False, "The page brings the browser down.", lost.message)
         return None

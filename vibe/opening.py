@@ -41,7 +41,7 @@ async def open_studio(settings: Settings, *, warm: bool = False) -> AsyncIterato
 def _warm(engine: Engine, studio: Studio) -> Engine:
     from vibe.sandbox.warm import WarmEngine
 
-    programs = {tuple(kind.argv()): kind.warm for kind in kinds().values() if kind.warm}
+    programs = dict(pair for kind in kinds().values() for pair in kind.programs().items())
     size = studio.line.size("python")
     return WarmEngine(
         engine,

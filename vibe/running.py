@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import codecs
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,9 +16,11 @@ from vibe.granted import NOTHING, Granted
 from vibe.kinds import Kind
 from vibe.reach import Host
 from vibe.sandbox import web
-from vibe.sandbox.engine import Box, BoxSpec, Engine, Outcome
+from vibe.sandbox.engine import Box, BoxSpec, Outcome
 
 Emit = Callable[[Event], None]
+Start = Callable[[BoxSpec], Awaitable[Box]]
+"""Gives a started box: an engine's own `start`, or one that has such a box ready."""
 
 TRANSCRIPT_OUTPUT = 64 * 1024
 """Characters of a program's output that go into the transcript, per command."""
@@ -68,12 +70,15 @@ class Running:
     command: asyncio.Task[Outcome]
     """The app's own process; done when it has ended."""
     printed: Printed
-    until: float
-    """When its box will be at the end of its life, by the monotonic clock."""
     stateless: bool = False
     """Whether two pages of one browser never meet (Streamlit: each has a session of its own)."""
     hosts: tuple[Host, ...] = ()
     """Hosts that its pages may reach from a person's browser."""
+
+    @property
+    def until(self) -> float:
+        """When its box will be at the end of its life, by the monotonic clock."""
+        return self.box.until
 
     async def stop(self) -> None:
         await self.box.stop()
@@ -90,36 +95,48 @@ class NotServing(Exception):
         self.evidence = evidence
 
 
-async def open_box(
-    engine: Engine,
+def app_box(
+    kind: Kind | None,
     app_id: str,
+    emit: Emit,
+    *,
+    lifetime_s: float = LIFETIME_S,
+    packages: str = "",
+    image_id: str = "",
+    probed: bool = False,
+) -> BoxSpec:
+    """What is asked for when an app of that kind is to run, and, if `probed`, its probe too."""
+    programs: tuple[tuple[str, ...], ...] = ()
+    if kind is not None:
+        programs = tuple(kind.programs()) if probed else (tuple(kind.argv()),)
+    return BoxSpec(
+        image=kind.image if kind else "python",
+        app=app_id,
+        lifetime_s=lifetime_s,
+        packages=packages,
+        image_id=image_id,
+        say=_from_threads(emit),
+        programs=programs,
+    )
+
+
+async def open_box(
+    start: Start,
+    spec: BoxSpec,
     files: Mapping[str, bytes],
     data: Mapping[str, bytes],
     emit: Emit,
     *,
     kind: Kind | None = None,
-    lifetime_s: float = LIFETIME_S,
-    packages: str = "",
-    image_id: str = "",
     kept: Mapping[str, bytes] = vendored.NONE,
     granted: Granted = NOTHING,
 ) -> Box:
-    """A started box, of the kind's image, with the app's files in /work, the libraries that its
-    pages load (first those `kept` for it) in /work/vendor, what the user attached in /work/data,
-    which can't be written, and what the app was granted."""
+    """A started box with the app's files in /work, the libraries that its pages load (first those
+    `kept` for it) in /work/vendor, what the user attached in /work/data, which can't be written,
+    and what the app was granted."""
     if kind is not None and kind.vendor:
         files = {**await asyncio.to_thread(vendored.needed, files, kept), **files}
-    box = await engine.start(
-        BoxSpec(
-            image=kind.image if kind else "python",
-            app=app_id,
-            lifetime_s=lifetime_s,
-            packages=packages,
-            image_id=image_id,
-            say=_from_threads(emit),
-            program=tuple(kind.argv()) if kind else (),
-        )
-    )
+    box = await start(spec)
     emit(BoxStarted(box=box.id, engine=box.engine, image=box.image))
     try:
         await box.put({**files, **{f"data/{name}": content for name, content in data.items()}})
@@ -159,7 +176,6 @@ async def serve(
     caller. An app that listens on another port than its kind's is met there, and an event says so.
     """
     assert kind.port is not None, "only serving kinds are served"
-    began = asyncio.get_running_loop().time()
     printed = Printed(emit)
     command = asyncio.create_task(
         box.run(kind.argv(), env=kind.env, wall_s=None, on_output=printed)
@@ -177,9 +193,8 @@ async def serve(
                 sentence=f"The program listens on port {port}, not {kind.port}; it is met there.",
             )
         )
-    until = began + LIFETIME_S
     stateless = kind.name == "streamlit"
-    return Running(box, port, command, printed, until, stateless, hosts)
+    return Running(box, port, command, printed, stateless, hosts)
 
 
 async def _ready(

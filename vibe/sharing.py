@@ -1,4 +1,4 @@
-"""Tells whether two people who use one running app at once could notice each other."""
+"""Tells whether two who use an app at once could notice each other."""
 
 from __future__ import annotations
 
@@ -7,15 +7,24 @@ from collections.abc import Mapping
 
 from vibe.kinds import Kind
 
-_SHARED = re.compile(
-    r"""cache_resource|cache_data|experimental_singleton|experimental_memo
-        |\bopen\s*\(|\.write_|\.to_(?:csv|excel|json|parquet|sql|pickle|feather)\s*\(|\.save\w*\s*\(
-        |\.touch\(|\.unlink\(|\.rename\(|\bshelve\b|\bsqlite3\b|\bpickle\b|\bshutil\b
-        |\bthreading\b|\bsubprocess\b|\bos\.|\bsetattr\b|\bsys\.modules\b
+_FILES = re.compile(
+    r"""\bopen\s*\(|\.write_|\.save\w*\s*\(
+        |\.to_(?:csv|json)\s*\((?!\s*(?:\)|(?:index|orient|sep|indent|header)\s*=))|\bpath_or_buf\b
+        |\.to_(?:excel|parquet|sql|pickle|feather|hdf)\s*\(
+        |\.touch\(|\.unlink\(|\.rename\(|\.mkdir\(|\bshelve\b|\bsqlite3\b|\bsqlalchemy\b|\bduckdb\b
+        |\bconnection\s*\(|\bpickle\b|\bdump\s*\(|\bshutil\b|\bFileHandler\b|\bpersist\b
+        |\bsubprocess\b|\bos\b|\bsocket\b
     """,
     re.VERBOSE,
 )
-"""What a Streamlit program uses to keep something outside a session: caches, files, threads."""
+"""What a Python program uses to keep something outside its process."""
+_MEMORY = re.compile(
+    r"""cache_resource|cache_data|experimental_singleton|experimental_memo
+        |\bthreading\b|\bsetattr\b|\bsys\.modules\b
+    """,
+    re.VERBOSE,
+)
+"""What a Streamlit program uses to keep something outside a session: caches, threads."""
 
 
 def shares_nothing(kind: Kind, files: Mapping[str, str]) -> bool:
@@ -26,7 +35,20 @@ def shares_nothing(kind: Kind, files: Mapping[str, str]) -> bool:
     of its own is taken to share."""
     if kind.name in ("web", "slides", "notebook"):
         return True
-    programs = [text for path, text in files.items() if path.endswith(".py")]
+    programs = _programs(files)
     return (
-        kind.name == "streamlit" and len(programs) == 1 and not any(map(_SHARED.search, programs))
+        kind.name == "streamlit"
+        and len(programs) == 1
+        and keeps_no_files(files)
+        and not any(map(_MEMORY.search, programs))
     )
+
+
+def keeps_no_files(files: Mapping[str, str]) -> bool:
+    """Whether two processes that run a Python program at once are each on their own: its text names
+    no way to keep something on the disk; doubt counts as keeping."""
+    return not any(map(_FILES.search, _programs(files)))
+
+
+def _programs(files: Mapping[str, str]) -> list[str]:
+    return [text for path, text in files.items() if path.endswith(".py")]

@@ -50,7 +50,7 @@ from vibe.model import Endpoint, Model, OpenAIModel, Role, find_endpoint
 from vibe.model_trial import Tried, try_role
 from vibe.previews import Live, Previews
 from vibe.purging import purge
-from vibe.running import NotServing, Printed, how_it_ended, open_box, prepare, serve
+from vibe.running import NotServing, Printed, app_box, how_it_ended, open_box, prepare, serve
 from vibe.sandbox.engine import Box, Engine, Outcome, OutputSink
 from vibe.sandbox.places import Places
 from vibe.settings import Settings
@@ -427,15 +427,20 @@ class Studio:
         """A box like the one the app first worked in; what differs is in its transcript."""
         engine = self._engine()
         ground = await pinning.ready(engine, self.archive.root, app, files, output.append)
+        kind = kind_named(app.kind)
         return await open_box(
-            engine,
-            app.id,
+            engine.start,
+            app_box(
+                kind,
+                app.id,
+                output.append,
+                packages=ground.packages,
+                image_id=ground.image_id,
+            ),
             files,
             data,
             output.append,
-            kind=kind_named(app.kind),
-            packages=ground.packages,
-            image_id=ground.image_id,
+            kind=kind,
             kept=await asyncio.to_thread(self.archive.vendored, app.id),
             granted=granted,
         )

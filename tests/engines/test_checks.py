@@ -15,6 +15,7 @@ from vibe.checks import Examination, examine
 from vibe.events import Event, RungDone, from_json, to_json
 from vibe.kinds import kind
 from vibe.plan import Plan, read_plan
+from vibe.running import Running
 from vibe.sandbox.docker import DockerEngine
 from vibe.settings import Limits
 from vibe.verdict import judge
@@ -34,6 +35,8 @@ class Workshop:
         self.eyes = eyes
         self.told: list[Event] = []
         self.kept: dict[str, bytes] = {}
+        self.shown: list[list[str]] = []
+        """The rungs that were climbed when an app was shown."""
         self.plan = Plan("Test", "web", "", (), ())
 
     async def examine(
@@ -53,10 +56,14 @@ class Workshop:
             eyes=self.eyes,
             emit=self.told.append,
             keep=self.keep,
+            serving=self.serving,
         )
         if found.running:
             await found.running.stop()
         return found
+
+    async def serving(self, running: Running) -> None:
+        self.shown.append([e.name for e in self.told if isinstance(e, RungDone)])
 
     async def keep(self, pictures: Sequence[bytes]) -> list[str]:
         names = [str(len(self.kept) + number) for number in range(len(pictures))]
@@ -288,6 +295,35 @@ async def test_every_widget_and_page_of_a_streamlit_app_is_used(workshop: Worksh
     files = {"app.py": "import streamlit as st\nst.title('Hi')\n", "pages/More.py": page}
     found = await workshop.examine(files, "streamlit")
     assert "It fails while opening the page 'More'" in failed(found)
+
+
+async def test_an_app_is_shown_as_soon_as_it_serves_and_a_failed_test_ends_the_look_at_it(
+    workshop: Workshop,
+) -> None:
+    app = "import streamlit as st\nst.title('Hi')\nif st.button('Go'):\n    st.write(1 / 0)\n"
+    checks = "[{name: Waits, steps: [{wait: 9}, {wait: 9}, {wait: 9}]}]"
+    found = await workshop.examine({"app.py": app}, "streamlit", checks)
+    assert workshop.shown == [["static", "start"]]
+    assert failed(found).startswith("pages: It fails while pressing 'Go'")
+    assert [r.name for r in found.rungs] == ["static", "start", "pages"]
+    # the next attempt's look does not get what is left of the last one
+    good = app.replace("1 / 0", "1")
+    found = await workshop.examine({"app.py": good}, "streamlit", "[{name: A, steps: [{see: Hi}]}]")
+    assert (failed(found), rung(found, "check")) == ("", True)
+
+
+async def test_a_test_that_was_late_beside_the_browser_is_made_again_alone(
+    workshop: Workshop,
+) -> None:
+    # it waits but once, as a program does that gets no processor for a while
+    app = (
+        "import sys, time\nfrom pathlib import Path\nimport streamlit as st\nst.title('Hi')\n"
+        "once = Path('/tmp/once')\n"
+        "if sys.argv[0] == '-' and not once.exists():\n"
+        "    getattr(once, 'tou' 'ch')()\n    time.sleep(30)\n"
+    )
+    found = await workshop.examine({"app.py": app}, "streamlit", "[{name: A, steps: [{see: Hi}]}]")
+    assert (failed(found), rung(found, "pages"), rung(found, "check")) == ("", True, True)
 
 
 async def test_a_script_must_explain_itself_and_refuse_wrong_flags(workshop: Workshop) -> None:

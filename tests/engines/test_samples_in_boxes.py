@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from vibe.running import open_box
+from vibe.running import app_box, open_box
 from vibe.samples import Sample, read_samples, told
 from vibe.sandbox.docker import DockerEngine
 
@@ -147,7 +147,8 @@ async def test_a_program_reads_what_was_attached_and_can_not_change_it(
         "    try:\n        Path(path).write_text('mine')\n"
         "    except PermissionError:\n        print('refused', path)\n"
     )
-    box = await open_box(engine, "samples", {"main.py": program.encode()},
+    spec = app_box(None, "samples", lambda event: None)
+    box = await open_box(engine.start, spec, {"main.py": program.encode()},
                          {"in/a.csv": b"one,two"}, lambda event: None)  # fmt: skip
     outcome = await box.run(["python", "main.py"])
     await box.stop()

@@ -18,7 +18,7 @@ from tests.wire.server import Exchange, ModelServer, streams
 from vibe.errors import EngineFault
 from vibe.kinds import kinds
 from vibe.opening import open_studio
-from vibe.running import open_box, serve
+from vibe.running import app_box, open_box, serve
 from vibe.sandbox.docker import DockerEngine
 from vibe.sandbox.engine import Box, BoxSpec
 from vibe.sandbox.owners import gallery_label
@@ -82,7 +82,7 @@ def names(gallery: Path) -> list[str]:
 
 
 async def one_box(engine: WarmEngine, **more: object) -> Box:
-    return await engine.start(BoxSpec(app="it-1", lifetime_s=120, program=PROGRAM, **more))  # type: ignore[arg-type]
+    return await engine.start(BoxSpec(app="it-1", lifetime_s=120, programs=(PROGRAM,), **more))  # type: ignore[arg-type]
 
 
 async def test_a_program_notices_no_difference_but_what_is_imported(
@@ -97,6 +97,36 @@ async def test_a_program_notices_no_difference_but_what_is_imported(
     (ready, second), (cold, _) = outcomes
     assert [ready["warm"], second["warm"], cold["warm"]] == [True, False, False]
     assert ready["about"] == second["about"] == cold["about"]
+
+
+async def test_a_program_from_standard_input_notices_none_either(engine: DockerEngine) -> None:
+    argv = ["python", "-", "app.py"]
+    outcomes = []
+    for modules in (["decimal"], None):
+        box = await engine.start(BoxSpec())
+        if modules:
+            await box.prepare(argv, modules)
+        await box.put({"app.py": b""})
+        source = ABOUT.replace(b"__spec__.name", b"__spec__").replace(b"__file__", b"__doc__")
+        found = json.loads((await box.run([*argv, "--flag"], stdin=source)).stdout)
+        failed = await box.run(argv, stdin=b"def fail():\n    1 / 0\n\nfail()\n")
+        outcomes.append((found["warm"], found["about"], failed.exit_code, failed.stderr))
+        await box.stop()
+    (ready, *as_ready), (cold, *as_cold) = outcomes
+    assert (ready, cold) == (True, False)
+    assert not {n: (v, as_cold[0][n]) for n, v in as_ready[0].items() if v != as_cold[0][n]}
+    assert as_ready[1:] == as_cold[1:]
+
+
+async def test_a_program_asked_for_while_its_modules_are_imported_has_them(
+    engine: DockerEngine,
+) -> None:
+    box = await engine.start(BoxSpec())
+    preparing = asyncio.create_task(box.prepare(PROGRAM, ["pandas"]))
+    await box.put({"program.py": b"import sys; print('pandas' in sys.modules)"})
+    assert (await box.run(PROGRAM)).stdout == b"True\n"
+    await preparing
+    await box.stop()
 
 
 async def test_a_traceback_and_an_exit_status_are_the_same(
@@ -150,7 +180,7 @@ async def test_many_that_want_one_at_once_each_get_their_own(
 ) -> None:
     before = set(names(tmp_path))
     boxes = await asyncio.gather(
-        *(warm.start(BoxSpec(app=f"app-{n}", program=PROGRAM)) for n in range(6))
+        *(warm.start(BoxSpec(app=f"app-{n}", programs=(PROGRAM,))) for n in range(6))
     )
     assert len({box.id for box in boxes}) == 6
     look = b"import os, sys; print(os.listdir(), 'decimal' in sys.modules)"
@@ -172,7 +202,7 @@ async def test_an_app_that_asks_often_is_readied_for_once(engine: DockerEngine) 
     await (await one_box(warm)).stop()  # its first attempt
     await (await one_box(warm)).stop()  # a repair
     assert warm.wanted == 1
-    await (await warm.start(BoxSpec(app="it-2", program=PROGRAM))).stop()
+    await (await warm.start(BoxSpec(app="it-2", programs=(PROGRAM,)))).stop()
     assert warm.wanted == 2
     await warm.close()
 
@@ -301,7 +331,7 @@ FILES = {
 async def test_every_kind_that_serves_does_so_from_a_box_that_stood_ready(
     engine: DockerEngine,
 ) -> None:
-    programs = {tuple(kind.argv()): kind.warm for kind in kinds().values() if kind.warm}
+    programs = dict(pair for kind in kinds().values() for pair in kind.programs().items())
     warm = WarmEngine(engine, programs, 1, lambda count: True, rest_s=0.0)
     warm.expect("it-1")
     tried = []
@@ -310,8 +340,9 @@ async def test_every_kind_that_serves_does_so_from_a_box_that_stood_ready(
             continue
         await until(lambda: warm.ready == 1)
         name, content = FILES[kind.name]
+        spec = app_box(kind, "it", lambda event: None)
         box = await open_box(
-            warm, "it", {name: content}, {"d.csv": b"1"}, lambda event: None, kind=kind
+            warm.start, spec, {name: content}, {"d.csv": b"1"}, lambda event: None, kind=kind
         )
         running = await serve(box, kind, start_s=60, emit=lambda event: None)
         found = await box.run(["sh", "-c", "cat /proc/[0-9]*/cmdline | tr '\\0' ' '"])

@@ -22,7 +22,8 @@ LAYERS = {
         remotes github copies doctor setup boxes disk pinning rechecking
         bundle unpacking
         purging grants""",
-    "core": """by_hand versions diffs loop attempt plan outline steps reply claims edits fences
+    "core": """by_hand versions diffs loop attempt head_start plan outline steps reply claims
+        edits fences
         joining naming diagnosis
         proxy proxy_head dialling granted
         evidence fixes cdn

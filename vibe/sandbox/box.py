@@ -9,7 +9,7 @@ import os
 import signal
 import struct
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Literal
 
 from vibe.errors import BoxLost, EngineFault, UserError
@@ -51,8 +51,9 @@ class PipeBox:
         self._name = name
         self._environment: dict[str, str] = {}
         self._naming: asyncio.Task[None] | None = None
-        self._deadline = time.monotonic() + lifetime_s
+        self.until = time.monotonic() + lifetime_s
         self._stopped = False
+        self._prepared: set[tuple[str, ...]] = set()
         self._used = time.monotonic()
         self._removal: asyncio.Task[None] | None = None
         self._watch = asyncio.create_task(self._watch_over())
@@ -85,7 +86,7 @@ class PipeBox:
         on_output: OutputSink | None = None,
     ) -> Outcome:
         began = self._used = time.monotonic()
-        left = self._deadline - began
+        left = self.until - began
         given = self._environment | dict(env or {})
         channel = await self._link.open("run", argv=list(argv), env=given)
         output = _Output(on_output)
@@ -126,20 +127,22 @@ class PipeBox:
             text = (await channel.finished()).text
         return struct.unpack(f"!{len(text) // 2}H", text[: len(text) // 2 * 2])
 
-    async def prepare(self, argv: Sequence[str], modules: Sequence[str]) -> bool:
-        """Has a Python import `modules`, to become the command `argv`, with or without further
-        arguments, when that is run; whether it could."""
+    async def prepare(self, argv: Sequence[str], modules: Sequence[str]) -> None:
+        if tuple(argv) in self._prepared:
+            return
+        self._prepared.add(tuple(argv))
         channel = await self._link.open("spare", argv=list(argv), modules=list(modules))
         async with self._bounded(channel, TRANSFER_S):
-            return not (await channel.finished()).failed
+            await channel.finished()
 
-    async def claim(self, app: str, lifetime_s: float, argv: Sequence[str]) -> None:
+    async def claim(self, app: str, lifetime_s: float, programs: Collection[Sequence[str]]) -> None:
         """Gives a box that stood ready its one use: for that app, for so long from now; of what
-        was prepared only the command `argv` is kept. Raises BoxLost."""
-        channel = await self._link.open("claim", lifetime_s=lifetime_s, argv=list(argv))
+        was prepared only the commands `programs` are kept. Raises BoxLost."""
+        kept = [list(argv) for argv in programs]
+        channel = await self._link.open("claim", lifetime_s=lifetime_s, programs=kept)
         async with self._bounded(channel, ANSWER_S):
             await channel.finished()
-        self._deadline = time.monotonic() + lifetime_s
+        self.until = time.monotonic() + lifetime_s
         self._used = time.monotonic()
         self._watch.cancel()
         self._watch = asyncio.create_task(self._watch_over())
@@ -224,7 +227,7 @@ class PipeBox:
 
     async def _watch_over(self) -> None:
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._deadline - time.monotonic()):
+            async with asyncio.timeout(self.until - time.monotonic()):
                 await self._link.gone.wait()
         await asyncio.sleep(0.05)  # at its deadline the runner goes first and tidily
         with contextlib.suppress(EngineFault):
@@ -275,7 +278,7 @@ class PipeBox:
         """What the end of the box means for a command in it; None when nobody knows."""
         if self._stopped:
             return "killed"
-        if time.monotonic() > self._deadline - 0.5:
+        if time.monotonic() > self.until - 0.5:
             return "timeout"
         return "memory" if await self._memory(True) else None
 

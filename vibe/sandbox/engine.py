@@ -32,8 +32,8 @@ class BoxSpec:
     """Id of the very image to use; empty for the newest of that name."""
     say: Callable[[str], None] | None = field(default=None, compare=False)
     """Told, from any thread, what starting takes long for: an image that is built now."""
-    program: tuple[str, ...] = ()
-    """The command it is for, if that is known; a box that stands ready may have it half started."""
+    programs: tuple[tuple[str, ...], ...] = ()
+    """The commands it is for, where known; a box that stands ready may have them half started."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +105,16 @@ class Box(Protocol):
     image: str
     """Digest or id of the image it runs, for pins."""
 
+    @property
+    def until(self) -> float:
+        """When its time will be over, by the monotonic clock."""
+
     async def put(self, files: Mapping[str, bytes]) -> None:
         """Writes files below /work, making folders. Raises UserError when they don't fit."""
+
+    async def prepare(self, argv: Sequence[str], modules: Sequence[str]) -> None:
+        """Has a Python import `modules`, to become the command `argv` (`python -m …` or `python -`,
+        with or without further arguments) when that is run. Returns when it has, or can't."""
 
     async def run(
         self,

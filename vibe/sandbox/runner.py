@@ -422,19 +422,24 @@ class Spare(Channel):
     def ready(self, fd: int, mask: int) -> None:
         with contextlib.suppress(OSError):
             self.imported = self.socket.recv(1) == b"1"
-        if not self.imported:
+        if self not in self.runner.spares:
+            self.socket.close()
+        elif not self.imported:
             self.drop()
         self.runner.done(self.id, 0 if self.imported else 1)
 
     def fits(self, argv: list[str], env: dict[str, str]) -> bool:
-        alive = self.imported and self.started.supervisor
-        return bool(alive) and not env and argv[: len(self.argv)] == self.argv
+        alive = self.started.supervisor != 0
+        return alive and not env and argv[: len(self.argv)] == self.argv
 
     def become(self, argv: list[str]) -> Started:
-        """What waited, now that command."""
+        """What waited, now that command; what still imports becomes it when it has."""
         self.runner.spares.remove(self)
-        with self.socket, contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):
             self.socket.sendall("\0".join(argv).encode())
+            self.socket.shutdown(socket.SHUT_WR)
+        if self.imported:
+            self.socket.close()
         return self.started
 
     def drop(self) -> None:
@@ -443,18 +448,23 @@ class Spare(Channel):
         self.started.drop()
 
     def close(self) -> None:
-        self.drop()
+        if self in self.runner.spares:
+            self.drop()
+        else:
+            self.socket.close()
         super().close()
 
 
 class Claim(Channel):
-    """The box gets its one use: how long it lives from now, and which spare it may need."""
+    """The box gets its one use: how long it lives from now, and which spares it may need."""
 
-    def __init__(self, runner: Runner, number: int, lifetime_s: float, argv: list[str]) -> None:
+    def __init__(
+        self, runner: Runner, number: int, lifetime_s: float, programs: list[list[str]]
+    ) -> None:
         super().__init__(runner, number)
         runner.deadline = time.monotonic() + lifetime_s
         for spare in list(runner.spares):
-            if spare.argv != argv:
+            if spare.argv not in programs:
                 spare.drop()
 
     def turn(self, now: float, free: bool) -> float:
@@ -909,21 +919,34 @@ def wait():
             importlib.import_module(name)
         except ImportError:
             pass
-    os.write(3, b"1")
+    try:
+        os.write(3, b"1")
+    except OSError:
+        pass
     found = b""
-    while chunk := os.read(3, 65536):
-        found += chunk
+    try:
+        while chunk := os.read(3, 65536):
+            found += chunk
+    except OSError:
+        pass
     os.close(3)
     if not found:
         os._exit(0)
     argv = os.fsdecode(found).split("\\0")
     importlib.invalidate_caches()
     names = {name.partition(".")[0] for name in os.listdir()}
-    if argv[1] != "-m" or names & set(sys.modules):
+    if argv[1] not in ("-m", "-") or names & set(sys.modules):
         os.execvp(argv[0], argv)
-    sys.orig_argv, sys.argv, sys.path[0] = argv, argv[1:2] + argv[3:], os.getcwd()
+    program = argv[1] == "-" and compile(sys.stdin.buffer.read(), "<stdin>", "exec")
+    sys.orig_argv, sys.argv = argv, argv[1:]
     del globals()["wait"]
     try:
+        if program:
+            globals().update(__file__="<stdin>", __cached__=None)
+            exec(program, globals())
+            return
+        del sys.argv[1]
+        sys.path[0] = os.getcwd()
         runpy._run_module_as_main(argv[2])
     except Exception as error:
         error.__traceback__ = error.__traceback__.tb_next
@@ -931,8 +954,9 @@ def wait():
         sys.exit(1)
 wait()
 """
-"""What a spare runs: `python -m` of what it is told, as Python itself does that. An app's file
-named like a module that is imported already must win over it: then it begins anew."""
+"""What a spare runs: `python -m` of what it is told, or `python -` of its standard input, as Python
+itself does that. An app's file named like a module that is imported already must win over it: then
+it begins anew."""
 
 
 def supervise(

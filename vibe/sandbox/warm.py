@@ -93,7 +93,7 @@ class WarmEngine:
             if not spec.packages and spec.lifetime_s <= USE_S:
                 while (box := self._taken(spec)) is not None:
                     try:
-                        await box.claim(spec.app, spec.lifetime_s, spec.program)
+                        await box.claim(spec.app, spec.lifetime_s, spec.programs)
                     except BoxLost:
                         await self._end(box)
                     except BaseException:
