@@ -52,7 +52,7 @@ class Workshop:
             engine=self.engine,
             app_id="test",
             data={},
-            limits=Limits(run_s=10.0),
+            limits=Limits(run_s=10.0, start_s=120.0),
             eyes=self.eyes,
             emit=self.told.append,
             keep=self.keep,
