@@ -148,7 +148,7 @@ class Scripted(Studio):
 
 @pytest.fixture
 async def studio(engine: Engine, tmp_path: Path, outside: Outside) -> AsyncIterator[Scripted]:
-    settings = Settings(gallery=tmp_path, limits=Limits(attempts=1))
+    settings = Settings(gallery=tmp_path, limits=Limits(attempts=1, start_s=90, seconds=600))
     environ = {"SSL_CERT_FILE": str(outside.bundle)}
     grants = partial(Grants, dial=outside, environ=environ)
     async with Scripted(settings, engine, grants=grants) as it:
@@ -158,7 +158,7 @@ async def studio(engine: Engine, tmp_path: Path, outside: Outside) -> AsyncItera
 @pytest.fixture
 async def docker_studio(tmp_path: Path, outside: Outside) -> AsyncIterator[Scripted]:
     engine = await DockerEngine.open(gallery=tmp_path)
-    settings = Settings(gallery=tmp_path, limits=Limits(attempts=1))
+    settings = Settings(gallery=tmp_path, limits=Limits(attempts=1, start_s=90, seconds=600))
     async with Scripted(settings, engine, grants=partial(Grants, dial=outside)) as it:
         yield it
 
