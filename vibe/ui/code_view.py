@@ -138,13 +138,14 @@ def _write(app: App, path: str, text: str, drafts: dict[str, str | None]) -> Non
     def keep() -> None:
         drafts[path] = st.session_state[key]
 
-    st.text_area(
-        path,
-        key=key,
-        height=HEIGHT - 120,
-        on_change=keep,
-        help="Ctrl+Enter keeps what you typed; so does a click elsewhere.",
-    )
+    with st.container(key="by_hand"):  # main.py gives what is in it the letters of code
+        st.text_area(
+            path,
+            key=key,
+            height=HEIGHT - 120,
+            on_change=keep,
+            help="Ctrl+Enter keeps what you typed; so does a click elsewhere.",
+        )
 
 
 def _buttons(

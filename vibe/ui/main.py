@@ -6,8 +6,12 @@ import streamlit as st
 
 ASSETS = Path(__file__).parent / "assets"
 # Streamlit writes what its highlighter leaves plain in the page's text colour, which is black on
-# the dark ground that code has in the light theme too; no theme option reaches it.
-CODE = "<style>:root .stCode pre { color: #e6e8eb }</style>"
+# the dark ground that code has in the light theme too; and it types code in the page's letters. No
+# theme option reaches either.
+CODE = """<style>
+:root .stCode pre { color: #e6e8eb }
+.st-key-by_hand textarea { font: 0.8rem/1.5 "Source Code Pro", monospace; tab-size: 4 }
+</style>"""
 
 # Before the navigation: else its icon becomes the favicon, which browsers fetch from outside.
 st.set_page_config(page_title="Vibe", page_icon=str(ASSETS / "favicon.svg"))

@@ -23,7 +23,7 @@ def draw(studio: Bridge) -> None:
     st.title("What shall we make?", text_alignment="center", anchor=False)
     st.caption(
         "One sentence is enough. A small program is written, tried in a box without network, "
-        "and shown to you here. Drop in files to work with them.",
+        "and shown to you here.  \nDrop files into the box to work with them.",
         text_alignment="center",
     )
     show_refusal()
