@@ -28,7 +28,7 @@ from vibe.fixes import ahead, mend
 from vibe.granted import NOTHING, Granted
 from vibe.head_start import HeadStart
 from vibe.kinds import Kind, kind
-from vibe.ladder import ADVICE
+from vibe.ladder import ADVICE, EXCUSED
 from vibe.model import Model, Prompt, Role
 from vibe.narration import Emit
 from vibe.plan import Plan, plan_to_yaml
@@ -295,7 +295,7 @@ def blamed(plan: Plan, attempt: Attempt) -> list[str]:
 def without_doubtful(attempt: Attempt) -> Attempt:
     """The attempt with its failed checks made advice: told to the person, not counted."""
     rungs = tuple(
-        replace(r, name=ADVICE, sentence=f"{r.sentence} (it fails on two independent builds)")
+        replace(r, name=ADVICE, sentence=f"{r.sentence} {EXCUSED}")
         if r.name == "check" and not r.passed
         else r
         for r in attempt.examination.rungs

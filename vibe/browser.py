@@ -124,13 +124,15 @@ class Browser:
         except BaseException as error:
             if driver:
                 driver.cancel()
-            await box.stop()
+            with suppress(EngineFault):
+                await box.stop()
             if isinstance(error, TimeoutError):
                 raise EngineFault(f"The browser did not start in {START_S:.0f} seconds.") from error
             raise
 
     async def close(self) -> None:
-        await self._box.stop()
+        with suppress(EngineFault):  # the engine's sweep removes it; what was seen holds
+            await self._box.stop()
         self._driver.cancel()
         await asyncio.gather(self._driver, return_exceptions=True)
 

@@ -16,7 +16,7 @@ from vibe.granted import NOTHING as NO_GRANT
 from vibe.granted import Granted
 from vibe.kinds import Kind
 from vibe.ladder import ADVICE, Ladder, probe
-from vibe.looking import Keep, look, seeing
+from vibe.looking import NONE_USED, Keep, look, seeing
 from vibe.modules import package_of
 from vibe.plan import Plan
 from vibe.reach import Host
@@ -354,5 +354,5 @@ def facts(examination: Examination) -> tuple[str, ...]:
     return tuple(
         phrases.get(rung.name, rung.sentence)
         for rung in examination.rungs
-        if rung.passed and rung.name != ADVICE
+        if rung.passed and rung.name != ADVICE and rung.sentence != NONE_USED
     )

@@ -17,6 +17,8 @@ EVIDENCE = 8000
 """Characters of evidence a rung keeps."""
 ADVICE = "advice"
 """The name of rungs that are told and not counted: checks that an empty page would pass."""
+EXCUSED = "(it fails on two independent builds)"
+"""How the sentence of a check ends that may itself be what is wrong."""
 
 
 class Ladder:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
@@ -20,6 +21,9 @@ Keep = Callable[[Sequence[bytes]], Awaitable[list[str]]]
 """Puts pictures away and gives their names, empty for an empty one."""
 PHONE = 390
 """Pixels of the phone that pages are also looked at with."""
+BUSY = 6.0
+"""Programs that wait for a processor each. A page that loops keeps one or two busy."""
+NONE_USED = "No control was used: there is none, or none that could be."
 IDLE_WORDS = re.compile(
     r"\b(reset|clear|pause|stop|undo|redo|cancel|next|prev\w*|back|delete|remove|close|hide|submit"
     r"|copy|save|print|share|full ?screen|mute|refresh|reload|update|apply|sort|filter"
@@ -60,6 +64,9 @@ async def look(
         return None
     except EngineFault as fault:
         ladder.emit(Notice(text=f"Nobody looked at it: {fault.message}"))
+        return None
+    if (late := took_long(seen)) and too_busy(load()):
+        ladder.emit(Notice(text=f"Nobody looked at it: {late}, but this machine is too busy."))
         return None
     taken = [seen.desktop, seen.phone, *(check.picture for check in seen.checks)]
     names = await keep(taken) if keep else [""] * len(taken)
@@ -108,6 +115,22 @@ def without_missed(seen: Seen, hosts: Sequence[reach.Host]) -> tuple[Seen, list[
     console = tuple(line for line in console if not OUT_OF_REACH.search(line))
     errors = tuple(line for line in seen.errors if not OUT_OF_REACH.search(line))
     return replace(seen, failed=failed, console=console, errors=errors), sorted(missed)
+
+
+def load() -> float:
+    """Programs that wait for each of this machine's processors, of late; 0 where it isn't told."""
+    return os.getloadavg()[0] / (os.cpu_count() or 1) if hasattr(os, "getloadavg") else 0.0
+
+
+def took_long(seen: Seen) -> str:
+    """How the page, or one of its checks, ran out of time; empty when nothing did."""
+    hung = (check.why for check in seen.checks if check.why.startswith("the page hangs"))
+    return seen.fault if "seconds" in seen.fault else next(hung, "")
+
+
+def too_busy(load: float) -> bool:
+    """Whether so many wait that how long a page takes says nothing about the page."""
+    return load > BUSY
 
 
 def _counted(name: str, passed: bool, missed: Sequence[str]) -> str:
@@ -221,4 +244,6 @@ def _shape(label: str) -> str:
 
 def _controls_sentence(seen: Seen) -> str:
     live = sum(control.changed is True for control in seen.controls)
+    if not live:
+        return NONE_USED
     return f"{live} of {len(seen.controls)} controls changed the page when used."

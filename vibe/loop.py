@@ -213,7 +213,7 @@ def _next(
     request: Request, repairs: Repairs, failed: Rung, last: Attempt, line: Attempt
 ) -> tuple[Trial | None, Event]:
     """What to try after a failure, None for nothing more, and the event that says so."""
-    move = repairs.after(failed, last.score[1])
+    move = repairs.after(failed, sum(last.score[1:]))
     if move == "stop":
         return None, Notice(text="The failures repeat themselves, so another try would not help.")
     if move == "repair":

@@ -28,22 +28,25 @@ class Repairs:
     """One line for each failure so far, for a start with a clean context."""
     _line: list[str] = field(default_factory=list)
     """Signatures of this line's failures."""
-    _best_rung: int = -1
+    _most: int = -1
+    """Rungs and checks that passed in this line's best attempt."""
     _stale: int = 0
     _fresh: int = 0
     _lines: int = 0
     _blamed: dict[frozenset[str], set[int]] = field(default_factory=dict)
     """Checks → the lines (independent builds) in which they, and only they, failed together."""
 
-    def after(self, failed: Rung, rungs_passed: int) -> Move:
-        """The next move, given the rung that failed and how many were passed before it."""
+    def after(self, failed: Rung, passed: int) -> Move:
+        """The next move, given the rung that failed and how many rungs and checks passed. A repair
+        after which more pass got somewhere, also when the same check still fails."""
         signature = diagnosis.signature(failed)
         lesson = f"- {failed.name}: {failed.sentence[:200]}"
         if lesson not in self.lessons:
             self.lessons.append(lesson)
-        repeated = signature in self._line
-        self._stale = 0 if rungs_passed > self._best_rung else self._stale + 1
-        self._best_rung = max(self._best_rung, rungs_passed)
+        better = passed > self._most
+        repeated = signature in self._line and not better
+        self._stale = 0 if better else self._stale + 1
+        self._most = max(self._most, passed)
         self._line.append(signature)
         if not repeated and self._stale < 2 and len(self._line) <= IN_PLACE:
             return "repair"
@@ -59,7 +62,7 @@ class Repairs:
 
     def _another_line(self) -> Move:
         self._lines += 1
-        self._line, self._best_rung, self._stale = [], -1, 0
+        self._line, self._most, self._stale = [], -1, 0
         if self._fresh < FRESH:
             self._fresh += 1
             return "fresh"

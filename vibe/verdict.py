@@ -7,7 +7,7 @@ from dataclasses import replace
 from vibe.app import Verdict
 from vibe.checks import Examination, facts
 from vibe.kinds import Kind
-from vibe.ladder import ADVICE
+from vibe.ladder import ADVICE, EXCUSED
 from vibe.plan import Plan
 from vibe.sandbox.engine import Engine
 
@@ -54,6 +54,11 @@ def _judged(
         return Verdict("partly", sentence, verified, doubts, isolation)
     if failed:
         return Verdict("partly", f"It runs, but: {failed.sentence}", verified, doubts, isolation)
+    excused = sum(r.sentence.endswith(EXCUSED) for r in examination.rungs if r.name == ADVICE)
+    if checks and excused:
+        count = "1 check fails" if excused == 1 else f"{excused} checks fail"
+        sentence = f"It runs, but {count} on two independent builds: the check or the app is wrong."
+        return Verdict("partly", sentence, verified, doubts, isolation)
     if checks:
         rest = f", {len(doubts)} more in doubt" if doubts else ""
         held = "its check holds" if len(checks) == 1 else f"all {len(checks)} checks hold"

@@ -14,7 +14,7 @@ from vibe.archive import Archive
 from vibe.attempt import Request, Workbench
 from vibe.browser import Eyes
 from vibe.budget import Budget
-from vibe.checks import Examination, examine
+from vibe.checks import Examination, examine, facts
 from vibe.errors import EngineFault
 from vibe.events import AttemptStarted, Event, VerdictReached
 from vibe.kinds import kind
@@ -201,8 +201,22 @@ async def test_a_link_that_leads_out_of_the_app_is_no_broken_page(engine: Docker
     assert any(rung.name == "routes" and rung.passed for rung in found.rungs)
 
 
+class Stuck:
+    """A box whose engine doesn't answer when it is stopped."""
+
+    def __init__(self, box: Box) -> None:
+        self._box = box
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._box, name)
+
+    async def stop(self) -> None:
+        await self._box.stop()
+        raise EngineFault("Docker gave no answer.")
+
+
 class SlowToSee:
-    """An engine whose browsers don't start until it is told."""
+    """An engine whose browsers don't start until it is told, and are hard to stop."""
 
     def __init__(self, engine: DockerEngine) -> None:
         self._engine = engine
@@ -212,12 +226,14 @@ class SlowToSee:
         return getattr(self._engine, name)
 
     async def start(self, spec: BoxSpec) -> Box:
-        if spec.image == "browser" and not self.sees:
+        if spec.image != "browser":
+            return await self._engine.start(spec)
+        if not self.sees:
             raise EngineFault("The browser did not start in time.")
-        return await self._engine.start(spec)
+        return cast(Box, Stuck(await self._engine.start(spec)))
 
 
-async def test_a_browser_that_failed_while_the_model_wrote_is_tried_again_when_it_is_needed(
+async def test_a_browser_that_failed_unneeded_is_tried_again_and_one_that_sticks_does_no_harm(
     engine: DockerEngine,
 ) -> None:
     slow = SlowToSee(engine)
@@ -234,3 +250,50 @@ async def test_a_browser_that_failed_while_the_model_wrote_is_tried_again_when_i
         await box.stop()
     assert seen.fault == ""
     assert seen.title == "Tea"
+
+
+async def test_no_controls_are_said_to_work_where_there_are_none(engine: DockerEngine) -> None:
+    page = "<!doctype html><title>Tea</title><h1>Tea is served</h1>"
+    found = await examined(engine, "web", {"index.html": page}, "[]")
+    assert found.looked
+    assert "its controls do something" not in facts(found)
+    pressed = "<!doctype html><button onclick='this.after(1)'>Tea</button>"
+    found = await examined(engine, "web", {"index.html": pressed}, "[]")
+    assert "its controls do something" in facts(found)
+
+
+async def test_a_form_whose_field_is_named_title_can_be_used(engine: DockerEngine) -> None:
+    page = (
+        "<!doctype html><title>Shelf</title><form><label>Title <input name='title'></label>"
+        "<label>Text <input name='alt'></label><button>Add book</button></form><p></p><script>\n"
+        "document.forms[0].onsubmit = (event) => { event.preventDefault();\n"
+        "  document.querySelector('p').textContent = `Added ${event.target.title.value}`; };\n"
+        "</script>\n"
+    )
+    checks = (
+        "[{name: Adds, steps: [{fill: {field: Title, with: Dune}}, {click: Add book}, "
+        "{see: Added Dune}]}]"
+    )
+    found = await examined(engine, "web", {"index.html": page}, checks)
+    assert found.failed is None
+
+
+async def test_a_key_is_pressed_long_enough_for_a_game_that_looks_once_a_frame(
+    engine: DockerEngine,
+) -> None:
+    page = (
+        "<!doctype html><title>Lander</title><h1>Fuel: <b>100</b></h1><script>\n"
+        "const keys = {};\nlet fuel = 100;\n"
+        "onkeydown = (event) => { keys[event.key] = true; };\n"
+        "onkeyup = (event) => { keys[event.key] = false; };\n"
+        "(function frame() {\n  if (keys.ArrowUp) fuel -= 1;\n"
+        "  document.querySelector('b').textContent = fuel;\n  requestAnimationFrame(frame);\n"
+        "})();\n"
+        "</script>\n"
+    )
+    checks = (
+        "[{name: Burns, steps: [{see: 'Fuel: 100'}, {press: ArrowUp}, {not_see: 'Fuel: 100'}]}, "
+        "{name: Combines, steps: [{press: Control+ArrowUp}, {not_see: 'Fuel: 100'}]}]"
+    )
+    found = await examined(engine, "web", {"index.html": page}, checks)
+    assert found.failed is None

@@ -26,6 +26,11 @@ def test_the_same_failure_twice_is_not_repaired_a_third_time() -> None:
     assert moves(Repairs(stronger=False), ("Key", 2), ("Key", 2)) == ["repair", "fresh"]
 
 
+def test_a_repair_after_which_more_holds_got_somewhere_though_the_same_check_fails() -> None:
+    same = [("Key", 4), ("Key", 5), ("Key", 5)]
+    assert moves(Repairs(stronger=False), *same) == ["repair", "repair", "fresh"]
+
+
 def test_a_stronger_model_comes_after_the_fresh_start_and_only_once() -> None:
     same = [("Key", 2)] * 6
     assert moves(Repairs(stronger=True), *same) == [

@@ -25,11 +25,17 @@ def verdict(*checks: Rung) -> Verdict:
     return judge(kind("web"), Plan("Sums", "web", "Adds up."), seen, AN_ENGINE)
 
 
-def test_what_holds_makes_it_work_and_a_doubt_is_told_beside_it() -> None:
+def test_a_check_that_failed_twice_over_is_told_and_the_app_is_not_said_to_work() -> None:
     found = verdict(HOLDS, DOUBTED)
+    assert found.state == "partly"
+    assert "1 check fails on two independent builds" in found.sentence
+    assert any(DOUBTED.sentence in doubt for doubt in found.unverified)
+
+
+def test_what_holds_makes_it_work_and_what_proves_nothing_is_told_beside_it() -> None:
+    found = verdict(HOLDS, PROVES_NOTHING)
     assert found.state == "works"
     assert found.sentence == "It runs, and its check holds, 1 more in doubt."
-    assert any(DOUBTED.sentence in doubt for doubt in found.unverified)
 
 
 def test_when_all_that_was_promised_is_in_doubt_it_does_not_count_as_working() -> None:

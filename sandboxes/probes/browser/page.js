@@ -79,7 +79,8 @@
 
   function match(name, wanted, top) {
     // How well one name fits: all of it, all but its signs, or a part of it.
-    if (!name) return 0;
+    // A form's `title` may be its field of that name, and no text.
+    if (!name || typeof name !== "string") return 0;
     if (name.trim() === wanted.trim()) return top;
     if (fold(name) === fold(wanted)) return top - 2;
     if (bare(name) && bare(name) === bare(wanted)) return top - 5;

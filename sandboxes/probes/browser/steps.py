@@ -38,6 +38,11 @@ SET_VALUE = """(e, value) => {
   for (const name of ["input", "change"]) e.dispatchEvent(new Event(name, {bubbles: true}));
 }"""
 
+FRAMES = """new Promise((done) => {
+  setTimeout(done, 400);  // a page that draws nothing has no frames
+  setTimeout(() => requestAnimationFrame(() => requestAnimationFrame(done)), 60);
+})"""
+
 
 class StepFailed(Exception):
     """One step of a check did not hold; the message says what was expected and seen."""
@@ -262,10 +267,24 @@ async def carry(mouse, taken, target):
     await mouse.up()
 
 
+async def hold(page, keys):
+    """Presses keys as long as a person does: games look once a frame which are down."""
+    down = []
+    try:
+        for key in keys:
+            await page.keyboard.down(key)
+            down.append(key)
+        with contextlib.suppress(Error):  # the key may have led to another page
+            await page.evaluate(FRAMES)
+    finally:
+        for key in reversed(down):
+            await page.keyboard.up(key)
+
+
 async def press(visit, key):
     parts = [KEYS.get(part.lower(), part) for part in re.split(r"\+(?=.)", str(key))]
     try:
-        await visit.within(visit.page.keyboard.press("+".join(parts)))
+        await visit.within(hold(visit.page, parts))
     except Error as error:
         raise StepFailed(f"there is no key {key!r}: {first_line(error)}") from error
     await visit.settle()

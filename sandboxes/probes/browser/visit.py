@@ -206,9 +206,13 @@ class Visit:
                 await self.page.locator("[data-testid=stApp]").count()
             )
         if self.streamlit:
-            await self.page.wait_for_selector(
-                "[data-testid=stApp][data-test-script-state=notRunning]", timeout=20000
-            )
+            rest = "[data-testid=stApp][data-test-script-state=notRunning]"
+            try:
+                await self.page.wait_for_selector(rest, timeout=20000)
+            except Error as error:
+                if "Timeout" in str(error):
+                    raise Hangs("its script still runs after 20 seconds") from None
+                raise
         await self.settle()
 
     async def text(self):
