@@ -144,8 +144,10 @@ async def gateway_to(port, *, live=None, lives=None, assets=None, **bounds):
         assets=assets,
     )
     async with served(gateway, sock=sock):
-        yield Preview(here, live, gateway, told)
-        await gateway.close()
+        try:
+            yield Preview(here, live, gateway, told)
+        finally:
+            await gateway.close()
 
 
 @dataclass

@@ -143,8 +143,9 @@ async def test_an_answer_that_breaks_off_is_not_asked_for_again():
 
 
 async def until(true):
-    while not true():
-        await asyncio.sleep(0.01)
+    async with asyncio.timeout(30):
+        while not true():
+            await asyncio.sleep(0.01)
 
 
 async def test_an_idle_connection_is_soon_given_up():
