@@ -103,12 +103,26 @@ class Grants:
         self._refused.pop(app_id, None)
         return [way.box for way in ways]
 
+    async def hosts(self, app_id: str) -> tuple[Host, ...]:
+        """What the record allows now, whoever has written it; nothing for an app that is gone. It
+        is read only when it has changed: programs may ask as often as they like."""
+        try:
+            found = (self._archive.root / app_id / "app.yaml").stat()
+            mark = (found.st_mtime_ns, found.st_ino)
+            if self._seen.get(app_id, (None,))[0] != mark:
+                app = await asyncio.to_thread(self._archive.load, app_id)
+                self._seen[app_id] = (mark, reach.recorded(app.hosts))
+            return self._seen[app_id][1]
+        except (OSError, UserError):
+            self._seen.pop(app_id, None)
+            return ()
+
     async def changed(self) -> list[str]:
-        """Apps that reach what their record no longer allows: another Vibe has changed it."""
+        """Apps with a box that began when their record allowed something else."""
         found = []
         for app_id, ways in list(self._ways.items()):
             if ways:
-                now = await self._hosts(app_id)
+                now = await self.hosts(app_id)
                 if any(way.hosts != now for way in ways):
                     found.append(app_id)
         return found
@@ -140,22 +154,8 @@ class Grants:
         ways.add(way)
         way.task.add_done_callback(lambda _: ways.discard(way))
 
-    async def _hosts(self, app_id: str) -> tuple[Host, ...]:
-        """What the record allows now, whoever has written it; nothing for an app that is gone. It
-        is read only when it has changed: programs may ask as often as they like."""
-        try:
-            found = (self._archive.root / app_id / "app.yaml").stat()
-            mark = (found.st_mtime_ns, found.st_ino)
-            if self._seen.get(app_id, (None,))[0] != mark:
-                app = await asyncio.to_thread(self._archive.load, app_id)
-                self._seen[app_id] = (mark, reach.recorded(app.hosts))
-            return self._seen[app_id][1]
-        except (OSError, UserError):
-            self._seen.pop(app_id, None)
-            return ()
-
     async def _may(self, app_id: str, host: Host) -> bool:
-        return host in await self._hosts(app_id)
+        return host in await self.hosts(app_id)
 
     def _tell(self, app_id: str, sentence: str) -> None:
         """Remembers a refusal, and tells it in the transcript, each once."""

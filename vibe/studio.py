@@ -615,10 +615,14 @@ class Studio:
         self.previews.troubles.mask(self.settings.known_secrets)
 
     async def _look_at_the_grants(self) -> None:
-        """Ends what may reach hosts that another Vibe on this gallery no longer allows it."""
+        """Ends what runs of apps for which another Vibe on this gallery has changed the hosts."""
         while True:
             await asyncio.sleep(GRANTS_S)
-            for app_id in await self.grants.changed():
+            changed = set(await self.grants.changed())
+            for live in self.previews.all():
+                if live.hosts != await self.grants.hosts(live.app_id):
+                    changed.add(live.app_id)
+            for app_id in changed:
                 with suppress(VibeError):
                     await self._end_all(app_id)
 
@@ -682,6 +686,9 @@ class Studio:
         gone = await asyncio.to_thread(
             partial(expiry.expire, self.archive, days, at=at, running={*running, *self._builds})
         )
+        for app in gone:
+            self.grants.forget(app.id)
+        self._masks()
         days = self.settings.trash_days
         delete = partial(purge, self.archive)
         await asyncio.to_thread(partial(expiry.empty, self.archive, days, at=at, purge=delete))

@@ -341,6 +341,13 @@ async def test_a_page_isn_t_blamed_for_a_host_that_its_checks_can_t_reach(
     outcome = await live.box.run(["sh", "-c", "echo ${HTTPS_PROXY:-none}"])
     assert outcome.stdout == b"none\n"
 
+    # its page can be loaded from the host until the preview has ended
+    async with Studio(studio.settings, None) as other:
+        await other.allow(app.id, [])
+    async with asyncio.timeout(60):
+        while studio.live(app.id) is not None:
+            await asyncio.sleep(0.2)
+
 
 async def test_another_vibe_s_change_holds_for_what_runs_here(
     studio: Scripted, outside: Outside
