@@ -333,14 +333,21 @@ async def test_a_page_isn_t_blamed_for_a_host_that_its_checks_can_t_reach(
     verdict = studio.archive.load(app.id).verdict
     assert verdict is not None
     assert verdict.state == "works", verdict
-    live = studio.live(app.id)
-    assert live is not None
+
+
+@pytest.mark.docker
+async def test_a_page_s_box_has_no_way_out_and_its_preview_ends_with_its_hosts(
+    docker_studio: Scripted,
+) -> None:
+    studio = docker_studio
+    app = archived(studio, "web", index_html=PAGE)
+    await studio.allow(app.id, ["api.example.com"])
+    live = await studio.run(app.id)
     assert live.hosts == (Host("api.example.com"),)
-    # a page's box has no way out: there is no program in it that could need one
+    # there is no program in it that could need one
     assert 3128 not in await live.box.ports()
     outcome = await live.box.run(["sh", "-c", "echo ${HTTPS_PROXY:-none}"])
     assert outcome.stdout == b"none\n"
-
     # its page can be loaded from the host until the preview has ended
     async with Studio(studio.settings, None) as other:
         await other.allow(app.id, [])
