@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 
 from vibe import reach
 from vibe.browser import CheckSeen, Eyes, Seen
+from vibe.busy import load, too_busy
 from vibe.errors import BoxLost, EngineFault
 from vibe.events import Notice
 from vibe.evidence import steps_seen
@@ -21,8 +21,6 @@ Keep = Callable[[Sequence[bytes]], Awaitable[list[str]]]
 """Puts pictures away and gives their names, empty for an empty one."""
 PHONE = 390
 """Pixels of the phone that pages are also looked at with."""
-BUSY = 6.0
-"""Programs that wait for a processor each. A page that loops keeps one or two busy."""
 NONE_USED = "No control was used: there is none, or none that could be."
 IDLE_WORDS = re.compile(
     r"\b(reset|clear|pause|stop|undo|redo|cancel|next|prev\w*|back|delete|remove|close|hide|submit"
@@ -117,20 +115,10 @@ def without_missed(seen: Seen, hosts: Sequence[reach.Host]) -> tuple[Seen, list[
     return replace(seen, failed=failed, console=console, errors=errors), sorted(missed)
 
 
-def load() -> float:
-    """Programs that wait for each of this machine's processors, of late; 0 where it isn't told."""
-    return os.getloadavg()[0] / (os.cpu_count() or 1) if hasattr(os, "getloadavg") else 0.0
-
-
 def took_long(seen: Seen) -> str:
     """How the page, or one of its checks, ran out of time; empty when nothing did."""
     hung = (check.why for check in seen.checks if check.why.startswith("the page hangs"))
     return seen.fault if "seconds" in seen.fault else next(hung, "")
-
-
-def too_busy(load: float) -> bool:
-    """Whether so many wait that how long a page takes says nothing about the page."""
-    return load > BUSY
 
 
 def _counted(name: str, passed: bool, missed: Sequence[str]) -> str:

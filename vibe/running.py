@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from vibe import vendored
+from vibe.busy import load, patience
 from vibe.errors import BoxLost
 from vibe.events import BoxStarted, Event, Fixed, Output, Stage
 from vibe.granted import NOTHING, Granted
@@ -172,11 +173,13 @@ async def serve(
 ) -> Running:
     """Starts a serving kind's command in `box` and waits until its ready path answers.
 
-    Raises NotServing when the command ends or `start_s` passes first; the box is left to the
-    caller. An app that listens on another port than its kind's is met there, and an event says so.
+    Raises NotServing when the command ends or `start_s` passes first, which is longer on a machine
+    that is far too busy; the box is left to the caller. An app that listens on another port than
+    its kind's is met there, and an event says so.
     """
     assert kind.port is not None, "only serving kinds are served"
     printed = Printed(emit)
+    start_s *= patience(load())
     command = asyncio.create_task(
         box.run(kind.argv(), env=kind.env, wall_s=None, on_output=printed)
     )

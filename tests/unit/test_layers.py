@@ -32,7 +32,7 @@ LAYERS = {
     "edge": """model endpoints choice completion refusal starters parameters sandbox archive
         durable finding settings_file index journal pictures record repository stored
         titles expiry whole similar libraries vendored wheels""",
-    "data": "events settings redaction errors app kinds modules paths webp markup reach",
+    "data": "events settings redaction errors app kinds modules paths webp markup reach busy",
 }
 """From top to bottom, as in the design; a package stands for all that is in it."""
 
