@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,9 +19,10 @@ pytestmark = pytest.mark.docker
 @pytest.fixture
 async def studio(tmp_path: Path) -> AsyncIterator[Studio]:
     engine = await DockerEngine.open(gallery=tmp_path)
-    async with Studio(
-        settings.load({"VIBE_SETTINGS": "/none"}, gallery=tmp_path), engine
-    ) as studio:
+    chosen = settings.load({"VIBE_SETTINGS": "/none"}, gallery=tmp_path)
+    # how fast this machine starts an app is nothing that is tested here
+    chosen = replace(chosen, limits=replace(chosen.limits, start_s=120.0))
+    async with Studio(chosen, engine) as studio:
         yield studio
 
 
