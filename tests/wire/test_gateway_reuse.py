@@ -155,13 +155,22 @@ async def test_an_idle_connection_is_soon_given_up():
         await until(lambda: app.open == 0)
 
 
-async def slowly(number, head):
-    await asyncio.sleep(0.1)
-    return OK
+def together(count):
+    """An app that answers its first requests only when it has so many."""
+    met = asyncio.Event()
+
+    async def answer(number, head):
+        if len(app.asked) >= count:
+            met.set()
+        await met.wait()
+        return OK
+
+    app = Kept(answer)
+    return app
 
 
 async def test_an_app_that_serves_many_at_once_keeps_a_few():
-    app = Kept(slowly)
+    app = together(20)
     async with asking(app, grace_s=0.02, idle_s=3600) as ask:
         await asyncio.gather(*(ask() for _ in range(20)))
         assert app.connections == 20
@@ -173,7 +182,7 @@ async def test_an_app_that_serves_many_at_once_keeps_a_few():
 
 
 async def test_an_app_that_serves_many_at_once_keeps_none_for_ever():
-    app = Kept(slowly)
+    app = together(20)
     async with asking(app, grace_s=0.02, idle_s=0.1) as ask:
         await asyncio.gather(*(ask() for _ in range(20)))
         await until(lambda: app.open == 0)
