@@ -4,6 +4,7 @@ import argparse
 import ast
 import base64
 import contextlib
+import faulthandler
 import html
 import http.server
 import io
@@ -13,6 +14,7 @@ import traceback
 from pathlib import Path
 
 PAGE = Path("results") / "report.html"
+SLOW_S = 10
 STYLE = """
 :root { color-scheme: light dark; --page: light-dark(#fff, #14161a); --ink: light-dark(#1b1f24, #eceef2);
   --soft: light-dark(#59626e, #a6afbb); --line: light-dark(#d5d9e0, #3a414c); --tint: light-dark(#f3f4f6, #1b1e24); }
@@ -218,7 +220,10 @@ def main():
     parser.add_argument("--host", default="127.0.0.1")
     chosen = parser.parse_args()
     source = Path(chosen.report).read_text("utf-8")
+    if chosen.serve:  # whoever waits for the page learns which line takes so long
+        faulthandler.dump_traceback_later(SLOW_S)
     content = page(run(source, chosen.report))
+    faulthandler.cancel_dump_traceback_later()
     PAGE.parent.mkdir(exist_ok=True)
     PAGE.write_text(content, "utf-8")
     print(f"wrote {PAGE}", flush=True)
