@@ -8,7 +8,17 @@ from pathlib import Path
 
 from vibe.settings import TEMPLATES
 
-REPORT = "# %%\nimport time\n\n\ndef wait():\n    time.sleep(1)\n\n\nwait()\nraise SystemExit('enough')\n"
+REPORT = """# %%
+import time
+
+
+def wait():
+    time.sleep(1)
+
+
+wait()
+raise SystemExit('enough')
+"""
 SERVED = "import render; render.SLOW_S = 0.2; render.main()"
 
 
