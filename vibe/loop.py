@@ -255,7 +255,8 @@ def _trying(
             attempts = await asyncio.gather(*tasks)
         except BaseException:
             for task in tasks:
-                task.cancel()
+                if not task.cancelling():  # a second time would break off its giving back of boxes
+                    task.cancel()
             for ended in await asyncio.gather(*tasks, return_exceptions=True):
                 if isinstance(ended, Attempt):
                     await close(ended)

@@ -62,6 +62,7 @@ class DockerEngine:
         self._starts = asyncio.Semaphore(STARTS)
         self._boxes: dict[str, PipeBox] = {}
         self._pending: set[asyncio.Task[PipeBox]] = set()
+        self._ending: set[asyncio.Task[None]] = set()
         self._names: set[str] = set()
         """Containers that are being started."""
         self._closed = False
@@ -207,12 +208,15 @@ class DockerEngine:
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
-            task.add_done_callback(self._unwanted)
+            ending = asyncio.create_task(self._unwanted(task))
+            self._ending.add(ending)
+            ending.add_done_callback(self._ending.discard)
+            await asyncio.wait([ending], timeout=REMOVAL_S)  # so that nothing is left of a stop
             raise
 
-    def _unwanted(self, task: asyncio.Task[PipeBox]) -> None:
-        if not task.cancelled() and task.exception() is None:
-            task.get_loop().create_task(task.result().stop())
+    async def _unwanted(self, task: asyncio.Task[PipeBox]) -> None:
+        with contextlib.suppress(EngineFault):
+            await (await task).stop()
 
     async def _start(self, spec: BoxSpec, runtime: str) -> PipeBox:
         if self._closed:
