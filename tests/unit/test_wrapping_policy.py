@@ -65,7 +65,7 @@ RESOLVER = 99
 def fetching(filter_fd: int, **changes: Any) -> list[str]:
     """The command of the box that fetches packages."""
     part = PACKAGES / f"{KEY}.part" / "packages"
-    has = Fetching(PACKAGES / "cache", part, Path("/opt/wheels"), True, RESOLVER)
+    has = Fetching(PACKAGES / "cache", part, Path("/srv/wheels"), True, RESOLVER)
     return built(
         filter_fd,
         environment=BOXES / "packages-0123456789ab",
@@ -76,7 +76,7 @@ def fetching(filter_fd: int, **changes: Any) -> list[str]:
 
 
 def look_fetching(argv: list[str], filter_fd: int, **changes: Any) -> None:
-    more = {"descriptors": [filter_fd, RESOLVER], "fetching": True, "wheels": "/opt/wheels"}
+    more = {"descriptors": [filter_fd, RESOLVER], "fetching": True, "wheels": "/srv/wheels"}
     look(argv, filter_fd, **{**more, **changes})
 
 
@@ -154,7 +154,7 @@ def test_no_program_runs_where_there_is_network_and_nothing_is_fetched_where_pro
     for words in (
         ["--bind", str(PACKAGES / "cache"), "/cache"],
         ["--bind", str(PACKAGES / f"{KEY}.part" / "packages"), "/packages"],
-        ["--ro-bind", "/opt/wheels", "/wheels"],
+        ["--ro-bind", "/srv/wheels", "/wheels"],
         ["--ro-bind-data", str(RESOLVER), "/etc/resolv.conf"],
     ):
         with pytest.raises(EngineFault, match="not allowed"):
