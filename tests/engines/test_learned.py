@@ -297,3 +297,25 @@ async def test_a_key_is_pressed_long_enough_for_a_game_that_looks_once_a_frame(
     )
     found = await examined(engine, "web", {"index.html": page}, checks)
     assert found.failed is None
+
+
+async def test_a_field_that_is_drawn_late_is_not_mistaken_for_the_first_one(
+    engine: DockerEngine,
+) -> None:
+    page = (
+        "<!doctype html><title>Rides</title><label>Station <select id='s'><option>All</option>"
+        "<option>Members</option></select></label><p></p><script>\n"
+        "document.querySelector('#s').onchange = () => { document.title = 'Wrong'; };\n"
+        "let left = 8;\nconst timer = setInterval(() => {\n"
+        "  document.querySelector('p').textContent = `Loading ${left}`;\n"
+        "  if (--left) return;\n  clearInterval(timer);\n"
+        "  document.querySelector('p').innerHTML = \"<label>Riders <select id='r'><option>All\"\n"
+        "    + '</option><option>Members</option></select></label>';\n"
+        "  document.querySelector('#r').onchange = () => { document.title = 'Only members'; };\n"
+        "}, 100);\n</script>\n"
+    )
+    checks = (
+        "[{name: Picks, steps: [{select: {field: Riders, option: Members}}, {see: Only members}]}]"
+    )
+    found = await examined(engine, "web", {"index.html": page}, checks)
+    assert found.failed is None

@@ -144,7 +144,8 @@
     + "[role=combobox],[role=slider],[role=searchbox],[role=listbox],fieldset,[role=radiogroup],"
     + "[role=group]";
 
-  function field(wanted) {
+  function field(wanted, only = true) {
+    // With `only`, the one field of a page is meant whatever it is called.
     const slug = (text) => fold(text).replace(/[^a-z0-9]/g, "");
     const scored = [], plain = [];
     for (const e of everything()) {
@@ -163,7 +164,7 @@
       if (!group && !box) plain.push(e);
       if (score > 0) scored.push([e, score]);
     }
-    return best(scored) || (plain.length === 1 ? plain[0] : null);
+    return best(scored) || (only && plain.length === 1 ? plain[0] : null);
   }
 
   function option(wanted) {

@@ -91,6 +91,19 @@ async def awaited(visit, call, *values):
         await asyncio.sleep(0.1)
 
 
+async def named(visit, name):
+    """The field of that name; the only one there is, when none of that name comes: while a page is
+    drawn, or loads its parts, its first field is the only one."""
+    deadline = time.monotonic() + PATIENCE / 2
+    while True:
+        with contextlib.suppress(Error):
+            if found := await visit.find("field", name, False):
+                return found
+        if time.monotonic() > deadline:
+            return await awaited(visit, "field", name)
+        await asyncio.sleep(0.1)
+
+
 async def offer(visit):
     """What there is to use instead, for the report."""
     found = await visit.ask("controls")
@@ -160,7 +173,7 @@ async def click(visit, name):
 
 async def fill(visit, value):
     name, text = str(value["field"]), str(value["with"])
-    found = await awaited(visit, "field", name)
+    found = await named(visit, name)
     if found is None:
         raise StepFailed(f"found no field called {name!r}; {await offer(visit)}")
     what = "e => [e.tagName.toLowerCase(), e.type || '', e.getAttribute('role') || '']"
@@ -207,7 +220,7 @@ async def slide(thumb, text):
 
 async def select(visit, value):
     name, option = str(value["field"]), str(value["option"])
-    found = await awaited(visit, "field", name) or await visit.find("clickable", name)
+    found = await named(visit, name) or await visit.find("clickable", name)
     if found is None:
         raise StepFailed(f"found no choice called {name!r}; {await offer(visit)}")
     try:
