@@ -25,7 +25,6 @@ from vibe.previews import Previews
 from vibe.redaction import redact
 from vibe.sandbox import lock
 from vibe.sandbox.engine import Engine
-from vibe.sandbox.warm import WarmEngine
 from vibe.settings import Settings
 from vibe.supply import Supply
 
@@ -195,8 +194,6 @@ class Builds:
         end = Finished(status="stopped", sentence="Stopped.")
         try:
             model: Model = by_hand.You()
-            if isinstance(self._engine, WarmEngine):
-                self._engine.expect(app.id)  # it can be ready when the model has answered
             if files is None:
                 model = await self._choose(app, asked.text, model_name)
             async with self._place(app.id, "python", "browser") as waited:

@@ -266,7 +266,7 @@ async def test_a_box_that_died_while_it_stood_ready_is_not_handed_out(
     assert (await (await one_box(warm)).run(["true"])).ok
 
 
-async def test_a_build_runs_in_the_box_that_was_made_ready_while_its_model_wrote(
+async def test_a_build_runs_in_the_box_that_stood_ready_when_its_plan_was_there(
     tmp_path: Path,
 ) -> None:
     ready: list[str] = []
@@ -275,6 +275,7 @@ async def test_a_build_runs_in_the_box_that_was_made_ready_while_its_model_wrote
     async def when_one_is_ready(exchange: Exchange) -> None:
         engine = studio.engine
         assert isinstance(engine, WarmEngine)
+        engine.expect("another")
         await until(lambda: engine.ready == 1)
         ready.extend(names(tmp_path))  # the browser's comes after the plan
         await streams(plan("web"))(exchange)

@@ -56,7 +56,7 @@ class WarmEngine:
         self._idle_s, self._rest_s = idle_s, rest_s
         self._ready: deque[tuple[float, PipeBox]] = deque()
         self._asked: dict[str, float] = {}
-        """When each app asked last: its build says so beforehand, and each of its attempts asks."""
+        """When each app asked last."""
         self._starting = 0
         self._handed_out = float("-inf")
         self._look = asyncio.Event()
