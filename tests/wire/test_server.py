@@ -129,7 +129,7 @@ async def test_a_header_that_comes_twice_does_not_count_as_none(port):
     assert await said(port, [ask, last]) == [b"200"]
     assert await said(port, [ask, origin, origin, last]) == [b"403"]
     assert await said(port, [ask, site, site, last]) == [b"403"]
-    assert await said(port, [ask, b"Host: rebound.example", last]) == [b"400"]
+    assert await said(port, [ask, b"Host: rebound.example", last]) == [b"421"]
 
 
 @pytest.mark.parametrize("length", [b"4", b"0", b"40"])
