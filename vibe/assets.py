@@ -11,9 +11,9 @@ from __future__ import annotations
 import asyncio
 import gzip
 import re
-from importlib.util import find_spec
 from pathlib import Path
 
+from vibe import front_end
 from vibe.hosts import Headers
 
 _HASHED = re.compile(r"\.[A-Za-z0-9_-]{8}\.(js|css|woff2)")
@@ -58,10 +58,8 @@ class Assets:
 
 def of_streamlit() -> Assets | None:
     """Those of the installed Streamlit; None when it isn't there."""
-    found = find_spec("streamlit")
-    if found is None or found.origin is None:
-        return None
-    return Assets(Path(found.origin).with_name("static"))
+    found = front_end.folder()
+    return Assets(found) if found else None
 
 
 def _pack(path: Path) -> bytes:

@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Self
 
+from vibe import front_end
 from vibe.errors import BoxLost, EngineFault
 from vibe.plan import Check, Step
 from vibe.running import Running
@@ -106,13 +107,20 @@ class Browser:
         self._left = b""
 
     @classmethod
-    async def open(cls, engine: Engine, app_id: str) -> Self:
-        """A started Chromium. Raises EngineFault when its box or Chromium does not start."""
+    async def open(cls, engine: Engine, app_id: str, rehearse: int | None = None) -> Self:
+        """A started Chromium, whose next page loads Streamlit's front end from that port while
+        nobody waits. Raises EngineFault when its box or Chromium does not start."""
         box = await engine.start(BoxSpec(image="browser", app=app_id, lifetime_s=1800.0))
         driver: asyncio.Task[Outcome] | None = None
         try:
-            await box.put({f"driver/{f.name}": f.read_bytes() for f in DRIVER.glob("*.[pj]*")})
-            driver = asyncio.create_task(box.run(["python", "-I", "driver"], wall_s=None))
+            files = {f"driver/{f.name}": f.read_bytes() for f in DRIVER.glob("*.[pj]*")}
+            argv = ["python", "-I", "driver"]
+            if rehearse:
+                front = await asyncio.to_thread(front_end.files)
+                files |= {f"front/{path}": content for path, content in front.items()}
+                argv.append(str(rehearse))
+            await box.put(files)
+            driver = asyncio.create_task(box.run(argv, wall_s=None))
             async with asyncio.timeout(START_S):
                 while True:
                     with suppress(ConnectionError):
@@ -189,17 +197,19 @@ class Browser:
 
 
 class Eyes:
-    """A build's browser: opened in the background at once, opened again when a page kills it."""
+    """A build's browser: opened in the background at once, opened again when a page kills it;
+    with a port to `rehearse` it gets ready for a Streamlit app there while its model writes."""
 
-    def __init__(self, engine: Engine, app_id: str) -> None:
+    def __init__(self, engine: Engine, app_id: str, rehearse: int | None = None) -> None:
         self._engine = engine
         self._app_id = app_id
+        self._rehearse = rehearse
         self._opening = self._open()
         self._used = False
         self._one_at_a_time = asyncio.Lock()
 
     def _open(self) -> asyncio.Task[Browser]:
-        return asyncio.create_task(Browser.open(self._engine, self._app_id))
+        return asyncio.create_task(Browser.open(self._engine, self._app_id, self._rehearse))
 
     async def look(
         self,

@@ -16,6 +16,7 @@ from vibe.kinds import Kind
 from vibe.ladder import ADVICE, Ladder, probe
 from vibe.plan import Check, Plan
 from vibe.running import Running, how_it_ended
+from vibe.sandbox.engine import Engine
 
 Keep = Callable[[Sequence[bytes]], Awaitable[list[str]]]
 """Puts pictures away and gives their names, empty for an empty one."""
@@ -33,6 +34,11 @@ OUT_OF_REACH = re.compile(r"failed to fetch|network ?error|load failed|net::ERR_
 """How a page's own errors name a host that did not answer."""
 PROVES_NOTHING = {"open", "not_see", "wait", "reload", "press"}
 """Steps that an empty page passes."""
+
+
+def eyes(kind: Kind, engine: Engine, app_id: str) -> Eyes:
+    """A browser for a build that has a model to wait for, which gets ready meanwhile."""
+    return Eyes(engine, app_id, kind.port if kind.name == "streamlit" else None)
 
 
 def seeing(

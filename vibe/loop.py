@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
-from vibe import prompts, samples
+from vibe import looking, prompts, samples
 from vibe.app import Rung, Verdict
 from vibe.attempt import (
     Attempt,
@@ -106,7 +106,7 @@ async def build(
                 plan, _ = read_plan(answer.text, forced_kind=request.kind)
                 yield PlanMade(plan=plan_to_data(plan))
         if bench.engine is not None and kind(plan.kind).serves:
-            eyes = Eyes(bench.engine, request.app_id)
+            eyes = looking.eyes(kind(plan.kind), bench.engine, request.app_id)
 
         repairs = Repairs(stronger=bench.stronger)
         trials = [_first(request)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
@@ -10,6 +11,7 @@ import docker
 import pytest
 from PIL import Image
 
+from vibe import front_end
 from vibe.browser import Eyes
 from vibe.checks import Examination, examine
 from vibe.events import Event, RungDone, from_json, to_json
@@ -267,6 +269,57 @@ async def test_a_browser_that_an_earlier_page_left_dead_is_replaced_and_the_look
     assert [box.exec_run(["python", "-c", KILL]).exit_code for box in boxes] == [0]
     found = await workshop.page("", checks="[{name: Greets, steps: [{see: Hello there}]}]")
     assert rung(found, "check") is True, failed(found)
+
+
+async def test_a_button_that_cannot_be_used_is_told_with_what_is_in_its_way(
+    workshop: Workshop,
+) -> None:
+    body = (
+        "<button onclick=\"document.title = 'Done'\">Go</button><button disabled>Off</button>"
+        "<div id='veil' style='position: fixed; inset: 0'></div>"
+    )
+    checks = "[{name: Goes, steps: [{click: Go}]}, {name: Off, steps: [{click: Off}]}]"
+    found = await workshop.page(body, checks)
+    said = [r.sentence for r in found.rungs if r.name == "check"]
+    assert "could not click 'Go': <div id=\"veil\"></div> lies over it" in said[0]
+    assert "could not click 'Off': it is disabled" in said[1]
+
+
+async def test_a_page_rehearses_with_the_front_end_while_nobody_waits(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = "static/js/front.12345678.js"
+    page = PAGE.replace("{body}", f"<script type=module src='{address}'></script>")
+    front = {"index.html": page.encode(), address: b"throw new Error('rehearsed')"}
+    monkeypatch.setattr(front_end, "files", lambda: front)
+    its_own = {"index.html": page, address: "document.body.append('its own')"}
+    eyes, workshop.eyes = workshop.eyes, Eyes(workshop.engine, "test", kind("web").port)
+    try:
+        for _ in range(20):  # a look that comes too soon ends the rehearsal, and the next begins
+            await asyncio.sleep(2)
+            found = await workshop.examine(its_own)
+            if found.failed:
+                assert "rehearsed" in found.failed.sentence
+                return
+    finally:
+        await workshop.eyes.close()
+        workshop.eyes = eyes
+    pytest.fail("no page came out of the rehearsal's cache")
+
+
+async def test_what_one_visitor_of_streamlit_leaves_behind_no_other_check_sees(
+    workshop: Workshop,
+) -> None:
+    app = (
+        "import streamlit as st\nst.session_state.setdefault('seen', [])\n"
+        "if st.button('Add'):\n    st.session_state.seen.append('a line')\n"
+        "st.write(f'{len(st.session_state.seen)} lines')\n"
+    )
+    steps = "steps: [{see: 0 lines}, {click: Add}, {see: 1 lines}]"
+    checks = f"[{', '.join(f'{{name: No. {number}, {steps}}}' for number in range(5))}]"
+    found = await workshop.examine({"app.py": app}, "streamlit", checks)
+    assert failed(found) == ""
+    assert [r.passed for r in found.rungs if r.name == "check"] == [True] * 5
 
 
 async def test_every_page_of_a_flask_app_must_answer(workshop: Workshop) -> None:

@@ -27,7 +27,8 @@ LAYERS = {
         joining naming diagnosis
         proxy proxy_head dialling granted
         evidence fixes cdn
-        plan_checks repairs checks ladder looking trying text_faults browser running verdict writing
+        plan_checks repairs checks ladder looking trying text_faults browser front_end
+        running verdict writing
         budget model_trial keeping narration prompts supply samples sharing""",
     "edge": """model endpoints choice completion refusal starters parameters sandbox archive
         durable finding settings_file index journal pictures record repository stored

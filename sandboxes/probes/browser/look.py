@@ -4,6 +4,7 @@ import asyncio
 import base64
 import contextlib
 import time
+from collections import deque
 from functools import partial
 
 from controls import use_all
@@ -14,6 +15,9 @@ from visit import SCRIPT, WINDOWS, Hangs, Visit, first_line, short
 
 TOGETHER = 3
 """Checks that are tried at once, each on a page of its own."""
+LANES = 2
+"""Pages in which checks are tried one after the other, where all may share a context: for
+Streamlit, whose front end takes half the time in a page that has loaded it before."""
 SPARE = 3
 """Fresh contexts that are kept ready between looks."""
 
@@ -40,6 +44,10 @@ class Looks:
     async def prepare(self):
         while len(self.spare) < SPARE:
             self.spare.append(await self.context())
+
+    def next_page(self):
+        """The page that the next look begins in."""
+        return self.spare[-1][1]
 
     async def visit(self, job, beside=None):
         """A page of its own; beside another's it shares that one's cache, and so its storage."""
@@ -113,25 +121,30 @@ class Looks:
         result["seconds"]["open"] = round(time.monotonic() - since, 3)
         if result["blank"]:
             return
-        together = asyncio.Semaphore(1 if job["alone"] else TOGETHER)
-
-        async def one(check):
-            async with together:
-                return await self.check(job, check, visit)
-
+        tried = {}
+        waiting = deque(enumerate(job["checks"]))
         # Opening a page is what costs most with Streamlit, so its first check has the open one.
-        mine = job["checks"][:1] if job["shared"] else []
-        checking = [asyncio.ensure_future(one(check)) for check in job["checks"][len(mine) :]]
+        mine = [waiting.popleft()] if job["shared"] and waiting else []
+        if job["shared"]:
+            lanes = [self._shared_lane(job, waiting, tried, visit, None) for _ in range(LANES - 1)]
+        else:
+            many = 1 if job["alone"] else TOGETHER
+            lanes = [self._lane(job, waiting, tried, visit) for _ in range(many)]
+        checking = [asyncio.ensure_future(lane) for lane in lanes]
         try:
             if job["alone"]:  # using the controls would change what the checks see
-                result["checks"] = await asyncio.gather(*checking)
+                await asyncio.gather(*checking)
             await self._phone(visit, result)
-            first = [await self.check(job, check, visit, fresh=visit) for check in mine]
+            for number, check in mine:
+                tried[number] = await self.check(check, visit, fresh=True)
             used = time.monotonic()
             budget = min(deadline, used + job["control_seconds"])
             result["controls"] = await use_all(visit, budget)
             result["seconds"]["controls"] = round(time.monotonic() - used, 3)
-            result["checks"] = first + await asyncio.gather(*checking)
+            if job["shared"]:
+                await self._shared_lane(job, waiting, tried, visit, visit)
+            await asyncio.gather(*checking)
+            result["checks"] = [tried[number] for number in sorted(tried)]
             took = enumerate(result["checks"], 1)
             result["seconds"] |= {f"check {at}": check["seconds"] for at, check in took}
             result["seconds"]["all"] = round(time.monotonic() - since, 3)
@@ -139,6 +152,28 @@ class Looks:
             for task in checking:
                 task.cancel()
             await asyncio.gather(*checking, return_exceptions=True)
+
+    async def _lane(self, job, waiting, tried, seen):
+        """Tries checks while there are any, each in a context of its own, so that none depends on
+        what another left behind."""
+        while waiting:
+            number, check = waiting.popleft()
+            visit = await self.visit(job)
+            try:
+                tried[number] = await self.check(check, visit)
+            finally:
+                seen.add_all(visit)
+                self.close(visit.context)
+
+    async def _shared_lane(self, job, waiting, tried, seen, visit):
+        """The same in one page that is loaded anew for each, in the context of what was `seen`:
+        with Streamlit what a visitor leaves behind is in the session, which ends with that."""
+        while waiting:
+            number, check = waiting.popleft()
+            if visit is None or visit.hung or visit.crashed:
+                visit = await self.visit(job, seen)
+            tried[number] = await self.check(check, visit)
+            seen.add_all(visit)
 
     async def _phone(self, visit, result):
         """The page as it looks on a phone."""
@@ -156,8 +191,10 @@ class Looks:
         """Does a check's steps, noting each before it is done and what it showed after; gives why
         one failed, or nothing."""
         try:
-            if not fresh and (not check["steps"] or check["steps"][0][0] != "open"):
-                await visit.open()
+            if not fresh:
+                await visit.anew()
+                if not check["steps"] or check["steps"][0][0] != "open":
+                    await visit.open()
             for word, value in check["steps"]:
                 done.append(f"{word}: {value}")
                 showed.append(await step(visit, word, value))
@@ -179,25 +216,13 @@ class Looks:
                 return await camera.small()
         return None
 
-    async def check(self, job, check, seen, fresh=None):
-        """One check on a fresh page, so that none depends on what another left behind; `fresh` is
-        one that is open."""
+    async def check(self, check, visit, fresh=False):
+        """How one check goes; `fresh` says that the app is open in the page and was not used."""
         since = time.monotonic()
-        visit = fresh
-        if not fresh:
-            visit = await self.visit(job, seen if job["shared"] else None)
         done, showed = [], []
-        why, picture = "", None
-        try:
-            why = await self._steps(visit, check, fresh, done, showed)
-            if not visit.hung:
-                picture = await self._small(visit)
-        finally:
-            if visit is not seen:
-                for name in ("console", "errors", "failed", "notes"):
-                    for item in getattr(visit, name):
-                        seen.add(getattr(seen, name), item)
-                self.close(visit.page if job["shared"] else visit.context)
+        why, picture = await self._steps(visit, check, fresh, done, showed), None
+        if not visit.hung:
+            picture = await self._small(visit)
         return {
             "name": check["name"],
             "passed": not why,

@@ -48,6 +48,7 @@
   const bare = (text) => fold(text).replace(/^[^\p{L}\p{N}]+|[^\p{L}\p{N}]+$/gu, "");
   const TOOLS = "[data-testid=stToolbar],[data-testid=stHeader],[data-testid=stElementToolbar],"
     + "[data-testid=stStatusWidget]";
+  const STEPPERS = "[data-testid^=stNumberInputStep]";  // Streamlit's own, of a field that is used
 
   function everything(root = document, found = []) {
     for (const e of root.querySelectorAll("*")) {
@@ -277,7 +278,7 @@
     for (const e of everything()) {
       if (!e.matches("button,input:not([type=hidden]),select,textarea,[role=button],[role=tab],"
         + "[onclick],summary") || e.closest(TOOLS)) continue;
-      if (e.disabled || !reachable(e)) continue;
+      if (e.disabled || e.matches(STEPPERS) || !reachable(e)) continue;
       const names = [e.labels?.[0]?.innerText, e.getAttribute("aria-label"), e.innerText,
         e.placeholder, e.title, e.name, e.id, e.value];
       const one = {

@@ -9,8 +9,7 @@ class Ports:
 
     def __init__(self):
         self.offers = asyncio.Queue()
-        self.listener = None
-        self.port = None
+        self.listener = self.port = self.answer = None
 
     async def offered(self, reader, writer):
         await self.offers.put((reader, writer))
@@ -32,12 +31,16 @@ class Ports:
             pump(reader, far_writer), pump(far_reader, writer), return_exceptions=True
         )
 
-    async def listen(self, port):
+    async def listen(self, port, answer=None):
+        """Has Chromium's connections to that port answered by the app, or by `answer`."""
+        self.answer = answer or self.asked
         if self.port == port:
             return
         if self.listener:
             self.listener.close()
-        self.listener = await asyncio.start_server(self.asked, "127.0.0.1", port)
+        self.listener = await asyncio.start_server(
+            lambda reader, writer: self.answer(reader, writer), "127.0.0.1", port
+        )
         self.port = port
 
 

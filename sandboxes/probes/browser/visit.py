@@ -21,6 +21,14 @@ MARK = "\u0001vibe "
 SCRIPT = (Path(__file__).parent / "page.js").read_text("utf-8")
 TYPED = "Seven"
 """What the driver types where it has nothing better; a page that finds no such thing is right."""
+HINDRANCES = {
+    "intercepts pointer events": "{thing} lies over it",
+    "element is not stable": "it does not stand still",
+    "element is not visible": "it can't be seen",
+    "element is not enabled": "it is disabled",
+    "element is outside of the viewport": "it lies outside of the window",
+}
+"""What Playwright's log says of an element that can't be used, and what the report says."""
 REFUSALS = (400, 401, 403, 409, 410, 411, 412, 413, 415, 422, 429)
 """What a server may rightly answer to input that makes no sense."""
 
@@ -34,7 +42,15 @@ def short(text, most=TEXT):
 
 
 def first_line(error):
-    return short((str(error).splitlines() or [""])[0].removeprefix("ElementHandle."))
+    """What Playwright says, in a line: of a wait that was in vain, what it waited for."""
+    first, *log = str(error).splitlines() or [""]
+    if "Timeout" in first:
+        for line in reversed(log):
+            for mark, sentence in HINDRANCES.items():
+                if mark in line:
+                    thing = line.strip(" -").removesuffix(mark).removesuffix(" subtree ").strip()
+                    return short(sentence.format(thing=short(thing, 120)), 200)
+    return short(first.removeprefix("ElementHandle."))
 
 
 class Visit:
@@ -64,6 +80,12 @@ class Visit:
     def add(self, where, what):
         if len(where) < MOST and what not in where:
             where.append(what)
+
+    def add_all(self, other):
+        """Takes over what went wrong in another page of the same app."""
+        for name in ("console", "errors", "failed", "notes"):
+            for item in getattr(other, name):
+                self.add(getattr(self, name), item)
 
     def _console(self, message):
         text = message.text
@@ -191,6 +213,14 @@ class Visit:
         """Until the page has come to rest; for Streamlit until its script has run."""
         with contextlib.suppress(Error):
             await self.ask("quiet", 150 if self.streamlit else still, most)
+
+    async def anew(self):
+        """Forgets what an earlier use of this page left in it, before the app is opened again."""
+        self.said.clear()
+        self.asked_for.clear()
+        if self.loads:
+            with contextlib.suppress(Error):
+                await self.within(self.page.evaluate("sessionStorage.clear()"))
 
     async def open(self, path="/"):
         try:
