@@ -102,5 +102,5 @@ def _memory(client: docker.DockerClient, identity: str) -> tuple[int | None, int
         inside = stats.get("stats", {})
         idle = inside.get("total_inactive_file", inside.get("inactive_file", 0))
         return max(0, stats["usage"] - idle), stats["limit"]
-    except (KeyError, TypeError, APIError):
-        return None, None
+    except (KeyError, TypeError, APIError, requests.JSONDecodeError):
+        return None, None  # the last for a box that goes meanwhile: Docker then sends nothing
