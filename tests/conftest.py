@@ -1,12 +1,15 @@
-"""What every test may ask for, and the rule that a missing part is a skip, or with VIBE_REQUIRE
-a failure: no gap hides behind a skip where all parts are promised."""
+"""What every test may ask for, and the rules for all: a missing part is a skip, or a failure with
+VIBE_REQUIRE, so no gap hides where all parts are promised; who is marked alone has no company."""
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import functools
 import os
 import shutil
+from collections.abc import Generator
+from pathlib import Path
 
 import docker
 import hypothesis
@@ -26,13 +29,18 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("vibe")
 
 CHROMIUMS = ("chromium", "chromium-browser", "google-chrome")
+TOOLCHAINS = {"node": "node", "rust": "rustc"}
+"""The programs of this machine that exported apps of some kinds are run with."""
+PARTS = ("docker", "bubblewrap", "browser", *TOOLCHAINS)
 
 
 @functools.cache
 def missing(part: str) -> str:
-    """Why tests that need `docker`, `bubblewrap` or `browser` can't run here; empty when they can.
+    """Why tests that need that one of PARTS can't run here; empty when they can.
 
     Root's engine with control groups is what the contract is for; without them it promises less."""
+    if program := TOOLCHAINS.get(part):
+        return "" if shutil.which(program) else f"This machine has no {program}; the boxes have."
     if part == "browser":
         if any(shutil.which(name) for name in CHROMIUMS):
             return ""
@@ -57,11 +65,26 @@ def missing(part: str) -> str:
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     required = {name.strip() for name in os.environ.get("VIBE_REQUIRE", "").split(",")}
-    for part in ("docker", "bubblewrap", "browser"):
+    for part in PARTS:
         if item.get_closest_marker(part) and (reason := missing(part)):
             if part in required:
                 pytest.fail(f"VIBE_REQUIRE names {part}. {reason}", pytrace=False)
             pytest.skip(reason)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Runs a test beside those of other workers, or with the mark `alone` while they wait."""
+    if not hasattr(item.config, "workerinput"):
+        return (yield)
+    place = Path(item.config.option.basetemp).parent  # the run's, which its workers share
+    alone = item.get_closest_marker("alone") is not None
+    with (place / "door").open("w") as door, (place / "room").open("w") as room:
+        # Who waits for an empty room holds the door, so that nobody else gets in before.
+        fcntl.flock(door, fcntl.LOCK_EX)
+        fcntl.flock(room, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+        fcntl.flock(door, fcntl.LOCK_UN)
+        return (yield)
 
 
 @pytest.fixture(scope="session")
