@@ -10,13 +10,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 import yaml
-from playwright.async_api import Locator, Page, async_playwright, expect
+from playwright.async_api import Browser, Locator, Page, async_playwright, expect
 from streamlit.testing.v1 import AppTest
 
 from vibe.errors import UserError
@@ -413,6 +414,15 @@ def site(tmp_path: Path) -> Iterator[str]:
         thread.join()
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def browser(chromium: str) -> AsyncIterator[Browser]:
+    """One for all the pages; each page is a person of its own."""
+    async with async_playwright() as playwright:
+        yield await playwright.chromium.launch(
+            executable_path=chromium, args=["--no-sandbox", "--disable-gpu"]
+        )
+
+
 async def labelled(page: Page, name: str) -> Locator:
     for found in (page.get_by_label(name, exact=True), page.get_by_label(name)):
         if await found.count():
@@ -442,65 +452,59 @@ async def step(page: Page, kind: str, what: Any) -> None:
 
 
 @pytest.mark.browser
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize(
     "chosen", [s for s in all_starters() if s.kind == "web"], ids=lambda s: s.name
 )
 async def test_a_page_passes_its_own_checks_and_fits_a_phone_in_both_colour_schemes(
-    chosen: Starter, tmp_path: Path, site: str, chromium: str
+    chosen: Starter, tmp_path: Path, site: str, browser: Browser
 ) -> None:
     plan = write(chosen, tmp_path)
     faults: list[str] = []
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(
-            executable_path=chromium, args=["--no-sandbox", "--disable-gpu"]
+    for check in plan["checks"]:
+        page = await browser.new_page()
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        await page.goto(site)
+        for one in check["steps"]:
+            ((kind, what),) = one.items()
+            await step(page, kind, what)
+        await page.close()
+    for width, scheme in ((390, "light"), (1280, "dark")):
+        page = await browser.new_page(
+            viewport={"width": width, "height": 844},
+            color_scheme=scheme,  # type: ignore[arg-type]
         )
-        for check in plan["checks"]:
-            page = await browser.new_page()
-            page.on("pageerror", lambda error: faults.append(str(error)))
-            await page.goto(site)
-            for one in check["steps"]:
-                ((kind, what),) = one.items()
-                await step(page, kind, what)
-            await page.close()
-        for width, scheme in ((390, "light"), (1280, "dark")):
-            page = await browser.new_page(
-                viewport={"width": width, "height": 844},
-                color_scheme=scheme,  # type: ignore[arg-type]
-            )
-            await page.goto(site)
-            assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-            assert not await page.evaluate(
-                "[...document.querySelectorAll('input, select, textarea')]"
-                ".filter(e => !e.labels.length && !e.ariaLabel).map(e => e.id)"
-            )
-            ground = await page.evaluate("getComputedStyle(document.body).backgroundColor")
-            assert ground == {"light": "rgb(243, 244, 246)", "dark": "rgb(17, 19, 23)"}[scheme]
-        await browser.close()
+        await page.goto(site)
+        assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        assert not await page.evaluate(
+            "[...document.querySelectorAll('input, select, textarea')]"
+            ".filter(e => !e.labels.length && !e.ariaLabel).map(e => e.id)"
+        )
+        ground = await page.evaluate("getComputedStyle(document.body).backgroundColor")
+        assert ground == {"light": "rgb(243, 244, 246)", "dark": "rgb(17, 19, 23)"}[scheme]
+        await page.close()
     assert not faults
 
 
 @pytest.mark.browser
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize(
     "chosen", [s for s in all_starters() if s.kind == "web"], ids=lambda s: s.name
 )
 async def test_a_page_with_hostile_words_shows_them_and_runs_none_of_them(
-    chosen: Starter, tmp_path: Path, site: str, chromium: str
+    chosen: Starter, tmp_path: Path, site: str, browser: Browser
 ) -> None:
     text = "</script><script>document.title='owned'</script><img onerror=alert(1)>{{7*7}}"
     for path, content in chosen.files(hostile_values(chosen, text)).items():
         (tmp_path / path).write_text(content, "utf-8")
     faults: list[str] = []
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(
-            executable_path=chromium, args=["--no-sandbox", "--disable-gpu"]
-        )
-        page = await browser.new_page()
-        page.on("pageerror", lambda error: faults.append(str(error)))
-        page.on("dialog", lambda dialog: asyncio.ensure_future(dialog.dismiss()))
-        await page.goto(site)
-        await expect(page.get_by_role("heading", level=1)).to_have_text(text)
-        assert await page.title() != "owned"
-        await browser.close()
+    page = await browser.new_page()
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.on("dialog", lambda dialog: asyncio.ensure_future(dialog.dismiss()))
+    await page.goto(site)
+    await expect(page.get_by_role("heading", level=1)).to_have_text(text)
+    assert await page.title() != "owned"
+    await page.close()
     assert not faults
 
 

@@ -9,6 +9,7 @@ import sys
 
 import httpx
 import pytest
+import pytest_asyncio
 import websockets
 from preview_support import TOKEN
 from websockets.asyncio.client import connect
@@ -47,9 +48,10 @@ async def port_of(process):
     raise AssertionError("it ended before it served")
 
 
-@pytest.fixture
-async def port(tmp_path):
-    async with vibe(tmp_path) as process:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def port(tmp_path_factory):
+    """Of a server that only answers, and so is the same after each test."""
+    async with vibe(tmp_path_factory.mktemp("vibe")) as process:
         yield await port_of(process)
 
 
