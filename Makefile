@@ -3,20 +3,22 @@ PYTHON ?=
 export PYTHON
 bin = .venv/bin
 
-.PHONY: run test setup check lock clean
+.PHONY: run test setup check boxes lock clean
 
 run: ## Everything a fresh machine needs, then the UI at http://vibe.localhost:8501
 	@tools/prepare environment
 	@$(bin)/python -m vibe setup || echo "  Vibe starts all the same: it will write apps, but can't run them."
 	@exec $(bin)/python -m vibe serve
 
-test: ## Everything the tests need, then all of them, the fast ones first
+test: ## Everything the tests need, then all of them, the fast ones first and two at a time
 	@tools/prepare environment dev
+	@$(MAKE) --no-print-directory --jobs=2 check boxes
+	$(bin)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
+
+boxes: # What the tests need beside the environment
 	@tools/prepare chromium
 	@$(bin)/python -m vibe setup || case ",$$VIBE_REQUIRE," in *,docker,*) exit 1;; esac
 	@VIBE_ENGINE=bubblewrap $(bin)/python -m vibe setup || echo "  The tests of bubblewrap will be skipped."
-	@$(MAKE) --no-print-directory check
-	$(bin)/python -m pytest
 
 check: ## Style and types
 	$(bin)/ruff check
