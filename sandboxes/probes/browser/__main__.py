@@ -42,7 +42,8 @@ def begin(looks, ports):
     async def rehearsed(port):
         await asyncio.shield(ready)
         await ports.listen(port, answer)
-        await rehearse(looks.next_page(), port)
+        for page in await looks.next_pages():
+            await rehearse(page, port)
 
     port = int(sys.argv[1]) if len(sys.argv) > 1 else None
     return ready, asyncio.ensure_future(rehearsed(port) if port else asyncio.sleep(0))

@@ -28,6 +28,7 @@ class Looks:
     def __init__(self, browser):
         self.browser = browser
         self.spare = []
+        self.second = {}  # another page of a spare context
         self.closing = set()
 
     async def context(self):
@@ -45,14 +46,17 @@ class Looks:
         while len(self.spare) < SPARE:
             self.spare.append(await self.context())
 
-    def next_page(self):
-        """The page that the next look begins in."""
-        return self.spare[-1][1]
+    async def next_pages(self):
+        """The pages in which the next look's lanes begin, of one context."""
+        context, page = self.spare[-1]
+        self.second[context] = await context.new_page()
+        return page, self.second[context]
 
     async def visit(self, job, beside=None):
         """A page of its own; beside another's it shares that one's cache, and so its storage."""
         if beside:
-            context, page = beside.context, await beside.context.new_page()
+            context = beside.context
+            page = self.second.pop(context, None) or await context.new_page()
         else:
             context, page = self.spare.pop() if self.spare else await self.context()
         visit = Visit(context, page, f"http://localhost:{job['port']}")
@@ -80,6 +84,7 @@ class Looks:
         if visit.windows > WINDOWS:
             result["spoiled"] = True
         result["unreached"] = not visit.loads
+        self.second.pop(visit.context, None)
         self.close(visit.context)
         return result
 
