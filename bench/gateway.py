@@ -2,7 +2,9 @@
 
 One program is served by uvicorn twice: in a box behind the gateway, and here on the loopback, where
 it is reached directly. Program, gateway and client are processes of their own; each connection asks
-again as soon as it has its answer. Run: `python bench/gateway.py [--quick] [--json]`. Needs Docker.
+again as soon as it has its answer. `the pipe alone` is the floor: questions that the box's runner
+answers itself, there and back through Docker, as many at once.
+Run: `python bench/gateway.py [--quick] [--json]`. Needs Docker.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import websockets
@@ -24,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from tests.wire.preview_support import Running, free_socket, gateway_to
 from vibe.sandbox.docker import DockerEngine
-from vibe.sandbox.engine import BoxSpec
+from vibe.sandbox.engine import Box, BoxSpec
 
 PROGRAM = b"""
 PAGE, PIECE = b"x" * 2000, bytes(1 << 16)
@@ -46,6 +48,7 @@ async def app(scope, receive, send):
 SERVE = ["-m", "uvicorn", "program:app", "--host", "127.0.0.1", "--log-level", "warning",
          "--http", "h11", "--ws", "websockets-sansio", "--lifespan", "off", "--port"]  # fmt: skip
 SIZE = 800 << 16
+Floor = Callable[[int, float], Awaitable[float]]
 
 
 class Place:
@@ -102,14 +105,28 @@ async def serve_in_a_box() -> None:
         live = Running(8000, box=box)  # type: ignore[arg-type]
         async with gateway_to(8000, live=live, at_once=200) as preview:
             print(json.dumps([preview.port, preview.host]), flush=True)
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.to_thread(sys.stdin.read)
+            while line := await asyncio.to_thread(sys.stdin.readline):
+                print(json.dumps(await pings(box, *json.loads(line))), flush=True)
         await engine.close()
 
 
+async def pings(box: Box, count: int, seconds: float) -> float:
+    """Questions to the runner that are answered in a second, so many at once."""
+    ends, done = time.monotonic() + seconds, 0
+
+    async def ask() -> None:
+        nonlocal done
+        while time.monotonic() < ends:
+            await box.ping()
+            done += 1
+
+    await asyncio.gather(*(ask() for _ in range(count)))
+    return done / seconds
+
+
 @contextlib.asynccontextmanager
-async def places() -> AsyncIterator[dict[str, Place]]:
-    """The program reached directly, and through the gateway."""
+async def places() -> AsyncIterator[tuple[dict[str, Place], Floor]]:
+    """The program reached directly, and through the gateway; and what asks the runner."""
     with tempfile.TemporaryDirectory() as folder, free_socket() as sock:
         Path(folder, "program.py").write_bytes(PROGRAM)
         port = sock.getsockname()[1]
@@ -136,7 +153,14 @@ async def places() -> AsyncIterator[dict[str, Place]]:
                     await here.get("/", 0)
                     break
                 await asyncio.sleep(0.1)
-            yield {"directly": here, "through the gateway": there}
+
+            async def floor(count: int, seconds: float) -> float:
+                assert behind.stdin
+                assert behind.stdout
+                behind.stdin.write(json.dumps([count, seconds]).encode() + b"\n")
+                return float(await behind.stdout.readline())
+
+            yield {"directly": here, "through the gateway": there}, floor
         finally:
             direct.terminate()
             if behind.stdin:
@@ -150,9 +174,11 @@ async def measure(seconds: float, rounds: int) -> dict[str, float]:
     def add(name: str, value: float) -> None:
         found.setdefault(name, []).append(value)
 
-    async with places() as both:
+    async with places() as (both, floor):
         for _ in range(rounds):
             for count in (1, 10, 50):
+                alone = await floor(count, seconds)
+                add(f"{count} at once, the pipe alone: questions a second", alone)
                 for way, place in both.items():
                     ends = time.monotonic() + seconds
                     lists = await asyncio.gather(*(place.get("/", ends) for _ in range(count)))
