@@ -325,6 +325,20 @@ async def test_what_one_visitor_of_streamlit_leaves_behind_no_other_check_sees(
     assert [r.passed for r in found.rungs if r.name == "check"] == [True] * 5
 
 
+async def test_a_check_that_hangs_its_page_leaves_the_next_one_a_new_page(
+    workshop: Workshop,
+) -> None:
+    app = (
+        "import streamlit as st\nfrom streamlit.components.v1 import html\nst.title('Hi')\n"
+        "if st.text_input('Word') == 'hang':\n    html('<script>for (;;);</script>')\n"
+    )
+    greets = [f"{{name: No. {number}, steps: [{{see: Hi}}]}}" for number in range(4)]
+    hangs = "{name: Hangs, steps: [{fill: {field: Word, with: hang}}, {see: nothing}]}"
+    checks = f"[{', '.join([greets[0], hangs, *greets[1:]])}]"
+    found = await workshop.examine({"app.py": app}, "streamlit", checks)
+    assert [r.passed for r in found.rungs if r.name == "check"] == [True, False, True, True, True]
+
+
 async def test_every_page_of_a_flask_app_must_answer(workshop: Workshop) -> None:
     app = (
         "from flask import Flask\napp = Flask(__name__)\n\n"
