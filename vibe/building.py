@@ -45,6 +45,8 @@ class _Build:
     asked: list[Asked] = field(default_factory=list)
     """Every question so far."""
     answer: asyncio.Future[Answered] | None = None
+    stopped: str = "You stopped it."
+    """What is said of a stop."""
 
 
 class Builds:
@@ -84,12 +86,14 @@ class Builds:
         if going := self._going.get(app_id):
             going.changed.set()
 
-    async def stop(self, app_id: str) -> None:
-        """Cancels a running build; its box is gone when this returns. No build: does nothing."""
+    async def stop(self, app_id: str, why: str = "") -> None:
+        """Cancels a running build; its box is gone when this returns. No build: does nothing.
+        `why` is told when it was not the person who wanted it."""
         going = self._going.get(app_id)
         if going is None:
             await asyncio.to_thread(self._archive.load, app_id)
             return
+        going.stopped = why or going.stopped
         going.task.cancel()
         await asyncio.gather(going.task, return_exceptions=True)
 
@@ -202,7 +206,9 @@ class Builds:
         except VibeError as error:
             end = Finished(status="failed", sentence=error.message, fix=error.fix)
         except asyncio.CancelledError:
-            end = Finished(status="stopped", sentence="You stopped it.")
+            going = self._going.get(app.id)
+            said = going.stopped if going else "It was stopped."
+            end = Finished(status="stopped", sentence=said)
         except Exception as bug:
             end = Finished(
                 status="failed", sentence=f"Vibe itself failed: {type(bug).__name__}: {bug}"

@@ -319,7 +319,7 @@ def _apptest(ladder: Ladder, found: dict[str, Any] | None) -> bool:
         return ladder.done("pages", False, "Streamlit's own test could not open the app.")
     if found["exceptions"]:
         first = found["exceptions"][0]
-        what = " ".join(part for part in (first["type"], first["message"]) if part)
+        what = ": ".join(part for part in (first["type"], first["message"]) if part)
         evidence = "\n\n".join(
             f"While {e['doing']}:\n{e['stack']}\n{e['type']} {e['message']}".rstrip()
             for e in found["exceptions"]

@@ -187,7 +187,7 @@ def _no_starter(idea: str, kind: str) -> UserError:
             f"not {kind}.",
             f"Choose kind auto or {other.kind}, or let a model write it. {CONNECT}",
         )
-    known = "; ".join(f"{s.title} ({s.example!r})" for s in _load() if kind in ("auto", s.kind))
+    known = ", ".join(s.title for s in _load() if kind in ("auto", s.kind))
     return UserError(
         "No starter fits this idea, so writing its code needs a model.",
         f"{CONNECT} Without a model there are: {known or 'no starters of kind ' + kind}.",

@@ -134,7 +134,9 @@ class Studio:
         for clock in self._clocks:
             clock.cancel()
         await asyncio.gather(*self._clocks, return_exceptions=True)
-        await asyncio.gather(*map(self._builds.stop, self._builds), return_exceptions=True)
+        why = "Vibe was stopped while this was built; nothing is lost."
+        builds = [self._builds.stop(app_id, why) for app_id in self._builds]
+        await asyncio.gather(*builds, return_exceptions=True)
         await self.previews.close()
         await self.grants.close()
         self.line.close()

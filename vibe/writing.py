@@ -30,7 +30,7 @@ async def write_plan(
     try:
         plan, notes = read_plan(text, forced_kind=forced_kind)
     except ModelFault as fault:
-        emit(Notice(text=f"The plan could not be read, so it is asked for again: {fault.message}"))
+        emit(Notice(text="The plan could not be read, so the model was asked for it again."))
         budget.check()
         text, _ = await _call(prompts.again(prompt, text, fault.message), model, budget, emit)
         plan, notes = read_plan(text, forced_kind=forced_kind)

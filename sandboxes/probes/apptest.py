@@ -63,8 +63,9 @@ threading.Thread(target=watch, daemon=True).start()
 def note(at, doing):
     for item in at.exception:
         stack = "\n".join(item.stack_trace)
+        kind = item.proto.type
         exceptions.append(
-            {"type": "", "message": item.message, "stack": stack[-3000:], "doing": doing}
+            {"type": kind, "message": item.message, "stack": stack[-3000:], "doing": doing}
         )
 
 

@@ -10,9 +10,6 @@ from playwright.async_api import Page
 AXE = (files("axe_playwright_python") / "axe.min.js").read_text("utf-8")
 
 STREAMLITS_OWN = {
-    ("color-contrast", r"^<span[^>]*react-syntax-highlighter-line-number"): "The line numbers "
-    "beside code have a colour that no theme option reaches. They say nothing that the code "
-    "doesn't.",
     ("scrollable-region-focusable", r"^<pre "): "Code that scrolls inside a fixed height has no "
     "tabindex of its own. Chrome, Edge and Firefox let the keyboard reach such a region "
     "themselves.",

@@ -105,11 +105,16 @@ async def test_an_app_is_edited_compared_undone_and_repaired(vibe_with_model, mo
     assert ">    9 " in told, "the failing line is shown in its place"
     await expect(page.get_by_text("The app ran into an error")).to_have_count(0)
 
-    # Undo goes back, as a revision of its own, and the preview follows.
+    # Undo goes back, as a revision of its own, and the preview follows, in another tab as well.
+    tab = await page.context.new_page()
+    await tab.goto(page.url)
+    await expect(preview(tab).get_by_role("heading", name="Hello again")).to_be_visible()
     await page.get_by_role("button", name="Undo").click()
     await expect(preview(page).get_by_role("heading", name="Hello by hand")).to_be_visible(
         timeout=60_000
     )
+    await expect(preview(tab).get_by_role("heading", name="Hello by hand")).to_be_visible()
+    await tab.close()
     assert [r.number for r in vibe_with_model.archive.load(app).revisions] == [1, 2, 3, 4]
 
 
@@ -126,7 +131,7 @@ async def test_another_approach_and_another_model_stand_beside_the_first(
     model.answers[:] = [planned, writes("Bye"), writes("Hello"), planned, writes("Hello, you")]
     first = await ask_for(page, vibe_with_model, "Greet me")
     await ends_as(page, "Partly works")
-    await page.get_by_role("button", name="Other ways").click()
+    await page.get_by_role("button", name="Another way").click()
     await page.get_by_role("button", name="Try a different approach").click()
     await built(vibe_with_model, first, 2)
     await ends_as(page, "Works")
@@ -134,7 +139,7 @@ async def test_another_approach_and_another_model_stand_beside_the_first(
     assert "check: Greets" in told
     assert "<h1>Bye" not in told
 
-    await page.get_by_role("button", name="Other ways").click()
+    await page.get_by_role("button", name="Another way").click()
     await page.get_by_role("combobox", name="Model").click()
     await page.get_by_role("option", name="big-chat").click()
     await page.get_by_role("button", name="Remake").click()
@@ -144,7 +149,7 @@ async def test_another_approach_and_another_model_stand_beside_the_first(
     await ends_as(page, "Works")
     assert model.asked[-1].body["model"] == "big-chat"
     main = page.get_by_role("main")
-    await expect(main.get_by_role("button", name="Keep this one")).to_have_count(2)
+    await expect(main.get_by_role("button", name="Keep only this")).to_have_count(2)
     looks = main.get_by_role("img", name=re.compile("^How .* looks$"))
     await expect(looks).to_have_count(2)
     await expect(main.get_by_text("price not known")).to_have_count(2)

@@ -33,6 +33,9 @@ async def test_a_bundle_goes_out_comes_in_and_runs(vibe, log_app, page, tmp_path
 
     await page.goto(f"{vibe.url}gallery")
     before = {app.id for app in vibe.archive.list()}
+    await page.get_by_role("searchbox", name="Search").fill("what came is not called so")
+    await expect(page.get_by_text("No app matches.")).to_be_visible()
+    await settled(page)
     await page.get_by_role("button", name="Import").click()
     bad = tmp_path / "bad.vibe"
     bad.write_bytes(path.read_bytes()[:-100])

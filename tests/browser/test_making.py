@@ -121,11 +121,18 @@ async def test_the_app_is_used_while_its_checks_go_on_and_keeps_what_was_typed(
     await expect(frame).to_have_css("width", "390px")
     await settled(page)
     await page.get_by_role("button", name="Full screen").click()
-    await expect(page.get_by_role("heading", name="Harbour sums")).to_have_count(0)
-    await expect(preview(page).get_by_text("Berth")).to_be_visible()
+    await expect(page.get_by_role("heading", name="Harbour sums")).to_be_hidden()
+    await expect(preview(page).get_by_text("Berth seven")).to_be_visible()
+    wide = page.viewport_size["width"]
+    await page.get_by_text("Phone width").click()
     await settled(page)
+    box = await page.get_by_role("main").locator("iframe").bounding_box()
+    assert box["width"] > wide * 0.9
+    assert box["y"] + box["height"] <= page.viewport_size["height"]
+    await expect(preview(page).get_by_text("Berth seven")).to_be_visible()
     await page.keyboard.press("Escape")
     await expect(page.get_by_role("heading", name="Harbour sums")).to_be_visible()
+    await expect(preview(page).get_by_text("Berth seven")).to_be_visible()
 
 
 async def test_what_was_made_before_is_run_without_asking_the_model(vibe_with_model, model, page):

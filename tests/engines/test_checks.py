@@ -368,7 +368,7 @@ async def test_every_widget_and_page_of_a_streamlit_app_is_used(workshop: Worksh
     assert "It fails while pressing 'Go': it is not done after" in failed(found)
     files = {"app.py": "import streamlit as st\nst.title('Hi')\n", "pages/More.py": page}
     found = await workshop.examine(files, "streamlit")
-    assert "It fails while opening the page 'More'" in failed(found)
+    assert "It fails while opening the page 'More': KeyError: 'nothing'" in failed(found)
 
 
 async def test_an_app_is_shown_as_soon_as_it_serves_and_a_failed_test_ends_the_look_at_it(

@@ -117,12 +117,29 @@ async def test_a_stopped_build_leaves_no_box_and_can_be_resumed(
     await asyncio.sleep(1.0)
     await studio.stop(app.id)
     assert studio.archive.load(app.id).status == "stopped"
+    assert how_it_ended(studio, app.id) == "You stopped it."
     assert boxes(tmp_path) == []
     studio.replies(plan("web"), HELLO)
     await studio.resume(app.id)
     assert (await studio.wait(app.id)).status == "ready"
     asked = [e for e in studio.archive.events(app.id) if isinstance(e, Requested)]
     assert [(e.revision, e.text) for e in asked] == [(1, "say hello")] * 2
+
+
+def how_it_ended(studio: Scripted, app_id: str) -> str:
+    ends = [e for e in studio.archive.events(app_id) if isinstance(e, Finished)]
+    return ends[-1].sentence
+
+
+async def test_a_build_that_vibes_own_end_stops_says_so_and_not_that_the_person_did(
+    studio: Scripted,
+) -> None:
+    studio.replies(plan("web"), HELLO * 50, pause=0.05)
+    app = await studio.create("say hello")
+    await asyncio.sleep(1.0)
+    await studio.close()
+    assert studio.archive.load(app.id).status == "stopped"
+    assert how_it_ended(studio, app.id).startswith("Vibe was stopped while this was built")
 
 
 async def test_two_builds_at_once_do_not_meet(studio: Scripted) -> None:

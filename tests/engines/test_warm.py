@@ -99,6 +99,17 @@ async def test_a_program_notices_no_difference_but_what_is_imported(
     assert ready["about"] == second["about"] == cold["about"]
 
 
+async def test_a_module_that_stood_ready_is_run_without_a_warning(engine: DockerEngine) -> None:
+    argv, outcomes = ["python", "-m", "html.parser"], []
+    for modules in (["html.parser"], None):
+        box = await engine.start(BoxSpec())
+        if modules:
+            await box.prepare(argv, modules)
+        outcomes.append(await box.run(argv))
+        await box.stop()
+    assert [(o.exit_code, o.stdout, o.stderr) for o in outcomes] == [(0, b"", b"")] * 2
+
+
 async def test_a_program_from_standard_input_notices_none_either(engine: DockerEngine) -> None:
     argv = ["python", "-", "app.py"]
     outcomes = []

@@ -6,9 +6,10 @@ from dataclasses import replace
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from tests.ui.conftest import made, texts, until
+from tests.ui.conftest import made, story, texts, until
 from tests.unit.test_pictures import webp
 from vibe import events as ev
+from vibe.app import Spent
 from vibe.starters import STARTERS, all_starters
 from vibe.ui.bridge import Bridge
 from vibe.ui.words import JOINER, plain
@@ -157,6 +158,42 @@ def test_two_revisions_are_compared_and_the_first_can_come_back(
     revisions = vibe.archive.load(app.id).revisions
     assert [revision.number for revision in revisions] == [1, 2, 3]
     assert vibe.archive.files(app.id, "r3") == vibe.archive.files(app.id, "r1")
+    page.get_by_key("view").set_value("code").run()
+    assert ":material/history: r3 · Back to r1" in texts(page), "the timeline tells of it too"
+
+
+def test_of_many_builds_the_last_ones_are_listed_and_the_others_are_a_click_away(
+    vibe: Bridge, screen: Screen
+) -> None:
+    app = made(vibe)
+    for number in range(2, 7):
+        vibe.archive.append(app.id, story(number, f"change {number}", "c"), sync=False)
+    page = screen(app=app.id)
+    earlier = [e.label for e in page.expander if " · " in e.label or "earlier" in e.label]
+    assert earlier[:3] == ["3 earlier builds", "r4 · change 4 · Works", "r5 · change 5 · Works"]
+
+
+def test_what_was_stopped_while_it_was_written_is_not_called_unusable(
+    vibe: Bridge, screen: Screen
+) -> None:
+    app = vibe.archive.create("say hello", kind="script", model="m")
+    events = [
+        ev.Requested(revision=1, text="say hello", kind="script", model="m", autonomy="fix"),
+        ev.AttemptStarted(revision=1, attempt=1, reason="the first try"),
+        ev.PromptSent(role="code", model="m", messages=[]),
+        ev.ReplyText(text="```python path=main.py\nprint("),
+        ev.Finished(status="stopped", sentence="You stopped it."),
+    ]
+    vibe.archive.append(app.id, events, sync=True)
+    vibe.archive.save(replace(app, status="stopped"))
+    assert "Write the code: not finished" in steps(screen(app=app.id))
+
+
+def test_without_a_model_another_way_says_that_it_needs_one(vibe: Bridge, screen: Screen) -> None:
+    app = made(vibe)
+    page = screen(app=app.id)
+    assert "A model can write this another way." in texts(page)
+    assert "afresh" not in [button.key for button in page.button]
 
 
 def test_one_revision_made_in_one_attempt_leaves_nothing_to_compare(
@@ -225,13 +262,15 @@ def test_an_app_and_its_remake_stand_side_by_side_and_one_is_kept(
 ) -> None:
     one, other = made(vibe), made(vibe, "say hello too")
     vibe.archive.save(replace(one, remakes=(other.id,)))
-    vibe.archive.save(replace(other, remake_of=one.id, model="another"))
+    spent = Spent(calls=2, prompt_tokens=10)
+    vibe.archive.save(replace(other, remake_of=one.id, model="another", spent=spent))
     page = screen(app=other.id)
     page.get_by_key("view").set_value("compare").run()
     shown = texts(page)
     assert "**another**" in shown
     assert "**scripted**" in shown
-    assert shown.count("price not known") == 2
+    assert shown.count("price not known") == 1
+    assert shown.count("nothing yet") == 1, "no call, no cost"
     page.button(key=f"keep-{other.id}").click().run()
     assert not page.exception
     assert [app.id for app in vibe.archive.list()] == [other.id]
@@ -470,7 +509,7 @@ def test_while_it_is_built_what_is_spent_stands_beside_what_may_be(
 ) -> None:
     app = vibe.create("a page that says hello; take your time")
     page = screen(app=app.id)
-    until(page, lambda p: " of 3 min 00 s" in texts(p))
+    until(page, lambda p: " of 3 min" in texts(p))
     vibe.stop(app.id)
 
 

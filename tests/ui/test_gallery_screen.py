@@ -142,6 +142,10 @@ def test_several_apps_are_discarded_and_brought_back_together(vibe: Bridge, scre
     assert page.button(key="discard_all").disabled
     page.button(key="select_all").click().run()
     assert "3 apps selected" in texts(page)
+    assert page.button(key="select_all").label == "None"
+    page.button(key="select_all").click().run()
+    assert "0 apps selected" in texts(page)
+    page.button(key="select_all").click().run()
     page.button(key="discard_all").click().run()
     assert not page.exception
     assert "Discarded 3 apps" in texts(page)

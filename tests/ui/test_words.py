@@ -59,6 +59,7 @@ def test_ages_are_said_as_people_say_them(ago: timedelta, said: str) -> None:
 def test_durations_and_sizes_have_their_units() -> None:
     assert duration(8.4) == "8 s"
     assert duration(80) == "1 min 20 s"
+    assert duration(180) == "3 min"
     assert (weight(812), weight(3400), weight(12_000_000)) == ("812 B", "3.4 kB", "12 MB")
 
 

@@ -947,6 +947,8 @@ def wait():
             return
         del sys.argv[1]
         sys.path[0] = os.getcwd()
+        if not hasattr(sys.modules.get(argv[2]), "__path__"):
+            sys.modules.pop(argv[2], None)  # else runpy warns that it is there already
         runpy._run_module_as_main(argv[2])
     except Exception as error:
         error.__traceback__ = error.__traceback__.tb_next

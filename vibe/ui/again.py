@@ -59,7 +59,7 @@ def begin(bridge: Bridge, wish: Wish) -> App | None:
             data=wish.files,
         )
     )
-    if app is None:
+    if app is None and wish.idea.strip():
         st.session_state["idea_again"] = wish.idea
     return app
 

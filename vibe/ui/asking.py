@@ -32,3 +32,13 @@ def show_refusal() -> None:
 def show_problem(message: str, fix: str = "") -> None:
     """One sentence about what is wrong, then what to do about it."""
     st.error(plain(fix) or plain(message), title=plain(message) if fix else None)
+
+
+def connect_link() -> None:
+    """The way to where a model is connected."""
+    st.page_link(
+        "screens/settings.py",
+        label="Connect a model",
+        icon=":material/tune:",
+        query_params={"part": "Models"},
+    )

@@ -76,4 +76,5 @@ def import_dialog(bridge: Bridge) -> None:
             show_problem(error.message, error.fix)
             return
     st.session_state["came"] = app.id
+    st.session_state["show_all"] = True
     st.rerun()

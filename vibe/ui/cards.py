@@ -59,7 +59,7 @@ def card(
             st.badge(word, color=colour, icon=ICONS[colour])
             st.caption(kind_title(app.kind) if app.kind != "auto" else "", width="content")
         seen = f"seen working {age(app.seen)}" if app.seen else age(app.used or app.created)
-        about = [count(len(app.revisions), "revision"), seen]
+        about = [count(len(app.revisions), "revision") if app.revisions else "", seen]
         if app.spent.money:
             about.append(f"cost {money(app.spent.money)}")
         st.caption(" · ".join(part for part in about if part))
@@ -131,7 +131,9 @@ def selection(bridge: Bridge, apps: Sequence[App]) -> None:
     ticked = [app for app in apps if st.session_state.get(f"select-{app.id}")]
     with st.container(border=True, horizontal=True, vertical_alignment="center"):
         st.text(f"{count(len(ticked), 'app')} selected", width="content")
-        st.button("All on this page", key="select_all", on_click=partial(_tick, apps))
+        every = len(ticked) < len(apps)
+        label = "All on this page" if every else "None"
+        st.button(label, key="select_all", on_click=partial(_tick, apps, every))
         if st.button("Keep", icon=":material/bookmark:", key="keep_all", disabled=not ticked):
             for app in ticked:
                 ask(partial(bridge.keep, app.id))
@@ -140,9 +142,9 @@ def selection(bridge: Bridge, apps: Sequence[App]) -> None:
             discard(bridge, ticked)
 
 
-def _tick(apps: Sequence[App]) -> None:
+def _tick(apps: Sequence[App], every: bool) -> None:
     for app in apps:
-        st.session_state[f"select-{app.id}"] = True
+        st.session_state[f"select-{app.id}"] = every
 
 
 def _open(bridge: Bridge, app: App) -> None:

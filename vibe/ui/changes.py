@@ -12,7 +12,7 @@ from vibe.app import App, Revision
 from vibe.diffs import FileChange, file_changes
 from vibe.ui.asking import ask
 from vibe.ui.bridge import Bridge
-from vibe.ui.words import ICONS, VERDICTS, age, clean, plain, short
+from vibe.ui.words import ICONS, VERDICTS, age, clean, made_by, plain, short
 from vibe.versions import Version, versions
 
 SHOWN_LINES = 2000
@@ -112,7 +112,7 @@ def _revision(bridge: Bridge, app: App, revision: Revision, building: bool) -> N
             ):
                 restore(bridge, app, revision.number)
         st.text(short(revision.request, 300))
-        by = revision.model if revision.way in ("asked", "afresh", "repair") else ""
+        by = made_by(revision.model) if revision.way in ("asked", "afresh", "repair") else ""
         parts = [WAYS[revision.way], by, age(revision.created)]
         st.caption(plain(" · ".join(part for part in parts if part)))
 

@@ -6,12 +6,12 @@ from functools import partial
 
 import streamlit as st
 
-from vibe.app import App
+from vibe.app import App, Spent
 from vibe.errors import UserError
 from vibe.ui.asking import ask
 from vibe.ui.bridge import Bridge
 from vibe.ui.pictures import address
-from vibe.ui.words import ICONS, count, duration, plain, short, state
+from vibe.ui.words import ICONS, count, duration, made_by, money, plain, short, state
 
 TICK_S = 1.0
 
@@ -54,7 +54,7 @@ def _draw(bridge: Bridge, app_id: str, going: bool) -> None:
 
 def _one(bridge: Bridge, app: App, family: list[App], here: bool) -> None:
     word, colour = state(app)
-    st.markdown(f"**{plain(app.model or 'the usual model')}**")
+    st.markdown(f"**{plain(made_by(app.model) or 'the usual model')}**")
     if picture := bridge.archive.thumb(app.id):
         st.image(address(picture), width="stretch", alt=f"How {app.title or app.idea} looks")
     st.text(app.title or short(app.idea, 60))
@@ -68,21 +68,21 @@ def _one(bridge: Bridge, app: App, family: list[App], here: bool) -> None:
         "Attempts": str(sum(revision.attempts for revision in app.revisions)),
         "Time": duration(spent.seconds),
         "Model": f"{count(spent.calls, 'call')}, {count(tokens, 'token')}",
-        "Money": f"{spent.money:.4f}" if spent.money is not None else "price not known",
+        "Money": _money(spent),
     }
     st.text("\n".join(f"{name}: {value}" for name, value in facts.items()))
-    with st.container(horizontal=True, gap="small"):
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         if here:
             st.caption("You are looking at this one.")
-        elif st.button("Open", icon=":material/open_in_new:", key=f"open-{app.id}"):
+        elif st.button("Open", icon=":material/arrow_forward:", key=f"open-{app.id}"):
             st.session_state["go_to"] = (app.id, "preview")
             st.rerun(scope="app")
         if st.button(
-            "Keep this one",
+            "Keep only this",
             icon=":material/check:",
             key=f"keep-{app.id}",
             disabled=app.status == "building",
-            help="Moves the other one to the trash, from where it can be brought back.",
+            help="Moves the others to the trash, from where they can be brought back.",
         ):
             kept = True
             for other in family:
@@ -91,3 +91,9 @@ def _one(bridge: Bridge, app: App, family: list[App], here: bool) -> None:
             if kept:
                 st.session_state["go_to"] = (app.id, "preview")
             st.rerun(scope="app")
+
+
+def _money(spent: Spent) -> str:
+    if not spent.calls:
+        return "nothing yet"
+    return money(spent.money) if spent.money is not None else "price not known"

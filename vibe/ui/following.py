@@ -57,8 +57,7 @@ def _draw(bridge: Bridge, app_id: str, building: bool, previewed: str) -> None:
         asked = bridge.question(app_id) if building else None
         doing = ":orange[Waiting for you]" if asked else ":shimmer[Building]"
         label = doing if building else "Built in" if worked else "Took"
-        st.caption(f"{label} {plain(timeline.spent(build, limits=limits))}", width="content")
-        st.space("stretch")
+        st.caption(f"{label} {plain(timeline.spent(build, limits=limits))}")
         if building and st.button("Stop", icon=":material/stop:", shortcut="Esc", key="stop"):
             ask(partial(bridge.stop, app_id))
             st.rerun(scope="app")
@@ -78,7 +77,8 @@ def _ask(bridge: Bridge, app_id: str, question: Asked) -> None:
     with st.form(key=f"question-{question.at}"):
         text = question.text
         if question.what == "plan":
-            text = st.text_area("This is the plan. Change what you like.", text, height=320)
+            with st.container(key="plan_by_hand"):
+                text = st.text_area("This is the plan. Change what you like.", text, height=320)
             label, other = "Build it", "Not this"
         elif question.what == "package":
             st.text(clean(text))
@@ -88,7 +88,7 @@ def _ask(bridge: Bridge, app_id: str, question: Asked) -> None:
             st.code(clean(text), language=None, wrap_lines=True, height=200)
             label, other = "Repair it", "Leave it"
         with st.container(horizontal=True):
-            yes = st.form_submit_button(label, icon=":material/check:")
+            yes = st.form_submit_button(label, type="primary", icon=":material/check:")
             no = st.form_submit_button(other)
     if yes or no:
         ask(partial(bridge.answer, app_id, yes, text))

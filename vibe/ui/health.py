@@ -10,7 +10,7 @@ from typing import Any
 import streamlit as st
 
 from vibe.doctor import Finding
-from vibe.settings import Limits, settings_file
+from vibe.settings import Limits, PackageRules, settings_file
 from vibe.settings_file import origins
 from vibe.ui.bridge import Bridge
 from vibe.ui.saving import without_secrets
@@ -24,12 +24,15 @@ STATES: dict[str, tuple[str, Colour]] = {
 
 
 def findings(bridge: Bridge) -> None:
-    """The doctor's findings: how each part is, in words, with what to do and a command to copy."""
+    """The doctor's findings: how each part is, in words, with what to do and a command to copy;
+    what needs something first."""
     with st.container(horizontal=True, vertical_alignment="center"):
         st.header("This machine", anchor=False, width="content")
         if st.button("Look again", icon=":material/refresh:", type="tertiary", key="look_again"):
             _examined.clear()
-    for finding in _examined(bridge, repr(bridge.settings)):
+    found = _examined(bridge, repr(bridge.settings))
+    order = list(STATES)[::-1]
+    for finding in sorted(found, key=lambda finding: order.index(finding.state)):
         _finding(finding)
 
 
@@ -78,8 +81,8 @@ def _shown(name: str, value: Any) -> str:
         return "set" if value else "not set"
     if name == "base_url":
         return without_secrets(value)
-    if isinstance(value, Limits):
-        usual = Limits()
+    if isinstance(value, Limits | PackageRules):
+        usual = type(value)()
         value = {limit.name: getattr(value, limit.name) for limit in fields(value)}
         value = {n: number for n, number in value.items() if number != getattr(usual, n)}
     if isinstance(value, bool):

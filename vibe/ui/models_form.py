@@ -22,6 +22,12 @@ ROLE_WORDS: dict[Role, str] = {
     "repair": "Repairs what breaks",
     "stronger": "Called when repairs failed",
 }
+ONLY: dict[Role, str] = {
+    "plan": "Another one to make the plan",
+    "code": "Another one to write the code",
+    "repair": "Another one to repair what breaks",
+    "stronger": "A stronger one, for when repairs failed",
+}
 
 
 def draw(bridge: Bridge) -> None:
@@ -55,7 +61,7 @@ def _endpoint(bridge: Bridge) -> Endpoint | None:
 
 
 def _roles(bridge: Bridge, roles: dict[Role, str]) -> None:
-    st.header("What each role calls", anchor=False)
+    st.header("Which model does what", anchor=False)
     for role, name in roles.items():
         with st.container(border=True, gap="small"):
             with st.container(horizontal=True, vertical_alignment="center"):
@@ -105,7 +111,7 @@ def _choice(bridge: Bridge, endpoint: Endpoint | None) -> None:
             help=fixed_by("base_url") or "OpenAI-compatible; it usually ends in /v1.",
         )
         model = _name(
-            "Model for every role",
+            "Model",
             settings.model,
             names,
             "the endpoint's first chat model",
@@ -113,7 +119,7 @@ def _choice(bridge: Bridge, endpoint: Endpoint | None) -> None:
         )
         roles = {
             role: _name(
-                f"Only for {role}",
+                ONLY[role],
                 settings.roles.get(role, ""),
                 names,
                 "none" if role == "stronger" else "as above",
@@ -155,7 +161,6 @@ def _prices(bridge: Bridge, roles: dict[Role, str]) -> None:
         st.caption("Money for a million tokens. Without a price a model's cost is not counted.")
         typed = {}
         for name in names:
-            st.text(name)
             known = prices.get(name)
             with st.container(horizontal=True):
                 typed[name] = {

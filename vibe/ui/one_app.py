@@ -7,11 +7,12 @@ from functools import partial
 import streamlit as st
 
 from vibe.app import App
-from vibe.ui import network, other_ways, preview, repairing, workbench
-from vibe.ui.asking import ask, show_refusal
+from vibe.choice import NO_MODEL
+from vibe.ui import network, other_ways, repairing, workbench
+from vibe.ui.asking import ask, connect_link, show_refusal
 from vibe.ui.bridge import Bridge
 from vibe.ui.following import follow, story_of
-from vibe.ui.words import ICONS, age, clean, kind_title, plain, state
+from vibe.ui.words import ICONS, age, clean, kind_title, made_by, plain, state
 
 
 def header(bridge: Bridge, app: App) -> None:
@@ -22,12 +23,15 @@ def header(bridge: Bridge, app: App) -> None:
         st.badge(word, color=colour, icon=ICONS[colour])
         st.space("stretch")
         st.page_link("screens/build.py", label="New app", icon=":material/add:", query_params={})
-    parts = [app.model, age(app.created)]
+    made = age(app.created)
+    parts = [made_by(app.model), made]
     if app.kind != "auto":
         parts.insert(0, kind_title(app.kind))
-    if app.seen:
+    if app.revisions:
+        parts.insert(1, f"r{app.revisions[-1].number}")
+    if app.seen and age(app.seen) != made:
         parts.append(f"seen working {age(app.seen)}")
-    with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.caption(plain(" · ".join(part for part in parts if part)), width="content")
         network.row(bridge, app)
 
@@ -59,6 +63,8 @@ def unfinished(bridge: Bridge, app: App) -> None:
             st.text(ended.sentence)
             if ended.fix:
                 st.text(ended.fix)
+            if not problem and bridge.model_name() == NO_MODEL:
+                connect_link()
             if problem:
                 with st.expander("Evidence", type="compact"):
                     st.text(problem.sentence)
@@ -67,6 +73,18 @@ def unfinished(bridge: Bridge, app: App) -> None:
     if st.button(word, icon=":material/replay:", key="resume"):
         ask(partial(bridge.resume, app.id))
         st.rerun()
+    st.space("small")
+
+
+def gone_back(bridge: Bridge, app: App) -> None:
+    """Which revision is the newest after Restore or Undo, of which the timeline knows nothing."""
+    newest = app.revisions[-1] if app.revisions else None
+    build = story_of(bridge, app.id).build
+    if not (newest and build and build.finished and build.revision < newest.number):
+        return
+    if newest.way in ("restored", "undone"):
+        words = f"r{newest.number} · {newest.request} · {age(newest.created)}"
+        st.caption(f":material/history: {plain(words)}")
 
 
 def change_box(bridge: Bridge, app: App, building: bool) -> None:
@@ -89,22 +107,28 @@ def change_box(bridge: Bridge, app: App, building: bool) -> None:
 def show(bridge: Bridge, app: App) -> None:
     """The whole page of an app that is not in the trash."""
     other_ways.arrive()
+    with st.container(key="app"):
+        _show(bridge, app)
+
+
+def _show(bridge: Bridge, app: App) -> None:
     # The record says how a build ended a moment before its transcript does
     building = app.status == "building" or bridge.building(app.id)
-    if preview.full_screen() and not building and bridge.live(app.id):
-        show_refusal()
-        preview.draw(bridge, app, building)
-        return
     header(bridge, app)
     show_refusal()
     left, right = st.columns([2, 3], gap="medium")
-    with left:
-        with st.container():  # always there, so that what follows keeps its place
+    # What comes first in each column is always there, so that what follows keeps its place; without
+    # a gap, since it is mostly empty
+    with left.container(gap=None):
+        with st.container():
             unfinished(bridge, app)
-        follow(bridge, app.id, building=building)
-        other_ways.draw(bridge, app, building)
-        change_box(bridge, app, building)
-    with right:
+        with st.container():
+            follow(bridge, app.id, building=building)
+            gone_back(bridge, app)
+            other_ways.draw(bridge, app, building)
+            change_box(bridge, app, building)
+    with right.container(gap=None):
         workbench.run_at_once(bridge, app)
         repairing.draw(bridge, app, building)
-        workbench.draw(bridge, app, building=building)
+        with st.container():
+            workbench.draw(bridge, app, building=building)

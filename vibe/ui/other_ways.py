@@ -7,8 +7,9 @@ from functools import partial
 import streamlit as st
 
 from vibe.app import App
+from vibe.choice import NO_MODEL
 from vibe.ui import changes
-from vibe.ui.asking import ask
+from vibe.ui.asking import ask, connect_link
 from vibe.ui.bridge import Bridge
 from vibe.versions import before
 
@@ -37,9 +38,14 @@ def draw(bridge: Bridge, app: App, building: bool) -> None:
             with st.spinner("Checking it…"):
                 ask(partial(bridge.check, app.id))
             st.rerun()
-        with st.popover("Other ways", icon=":material/alt_route:"):
-            _afresh(bridge, app)
-            _remake(bridge, app)
+        with st.popover("Another way", icon=":material/alt_route:"):
+            if bridge.model_name() == NO_MODEL:
+                st.text("A model can write this another way.")
+                connect_link()
+            else:
+                _afresh(bridge, app)
+                st.space("xsmall")
+                _remake(bridge, app)
 
 
 def _unseen(bridge: Bridge, app: App) -> bool:
@@ -49,16 +55,19 @@ def _unseen(bridge: Bridge, app: App) -> bool:
 
 
 def _afresh(bridge: Bridge, app: App) -> None:
-    st.caption("Written anew from the same plan, knowing what went wrong before.")
+    st.markdown("**This app, written anew**")
+    st.caption("From the same plan, knowing what went wrong before; a new revision.")
     if st.button("Try a different approach", icon=":material/refresh:", key="afresh"):
         ask(partial(bridge.afresh, app.id))
         st.rerun()
 
 
 def _remake(bridge: Bridge, app: App) -> None:
-    st.caption("A new app from the same words by another model, to put beside this one.")
+    st.markdown("**The same idea, by another model**")
+    st.caption("A new app, to put beside this one.")
     names = bridge.model_names()
-    name = st.selectbox("Model", [*names, OTHER], key="remake_model") if names else OTHER
+    others = [n for n in names if n != app.model] + [n for n in names if n == app.model]
+    name = st.selectbox("Model", [*others, OTHER], key="remake_model") if names else OTHER
     if name == OTHER:
         name = st.text_input("Name of the model", key="remake_name", placeholder="qwen3-coder")
     if st.button("Remake", icon=":material/compare:", key="remake", disabled=not name):

@@ -6,19 +6,27 @@ from functools import partial
 
 import streamlit as st
 
-from vibe import reach
 from vibe.app import App
 from vibe.previews import Live
 from vibe.ui.asking import ask
 from vibe.ui.bridge import Bridge
 from vibe.ui.following import story_of
-from vibe.ui.words import plain
 
 FRAME_HEIGHT = 640
-FULL_HEIGHT = 900
-PAPER = ".st-key-preview iframe { background: #fff }"
-"""What browsers show behind a page that sets no background and writes in black: in the dark theme
-such a page would stand on Vibe's own ground. One with a dark scheme brings a ground of its own."""
+FRAME = """<style>
+.st-key-preview iframe { background: #fff; height: max(26rem, calc(100dvh - 16rem)) }
+</style>"""
+"""As high as the window leaves room for. White is what browsers show behind a page that sets no
+background and writes in black: in the dark theme such a page would stand on Vibe's own ground. One
+with a dark scheme brings a ground of its own."""
+FULL = """<style>
+.st-key-app :not(.st-key-preview, .st-key-preview *) { visibility: hidden }
+.st-key-preview { visibility: visible; position: fixed; inset: 3.75rem 0 0; padding: 0 1rem;
+  width: auto; z-index: 1 }
+.st-key-preview iframe { height: calc(100dvh - 8rem) }
+</style>"""
+"""Over the rest of the page, in the place it has there: a frame that is put elsewhere loads anew,
+and what was typed into it is lost."""
 PHONE = 390
 """Pixels across: what the browser checks look at, too."""
 
@@ -36,16 +44,16 @@ def draw(bridge: Bridge, app: App, building: bool) -> None:
         _not_live(bridge, app, building)
         return
     full = full_screen() and not building
-    width = _toolbar(bridge, app, live, building, full)
+    st.html(FRAME + FULL if full else FRAME)
     embed = "embed=true&" if app.kind == "streamlit" else ""
     with st.container(key="preview"):
+        width = _toolbar(bridge, app, live, building, full)
         st.iframe(
             f"{live.url}?{embed}v={live.revision}",
             width=width or "stretch",
-            height=FULL_HEIGHT if full else FRAME_HEIGHT,
+            height=FRAME_HEIGHT,
             alt=f"Preview of {app.title or app.idea}",
         )
-        st.components.v2.component("paper", css=PAPER, isolate_styles=False)(height=1)
 
 
 def _toolbar(bridge: Bridge, app: App, live: Live, building: bool, full: bool) -> int:
@@ -69,15 +77,7 @@ def _toolbar(bridge: Bridge, app: App, live: Live, building: bool, full: bool) -
             st.rerun()
     if live.early:
         st.caption("It runs; its checks go on, and nothing you do here reaches them.")
-    else:
-        box = f"a box that {_lower(live)}" if live.hosts else "a box without network"
-        st.caption(plain(f"r{live.revision} · runs in {box}"))
     return PHONE if phone else 0
-
-
-def _lower(live: Live) -> str:
-    words = reach.in_words(live.hosts)
-    return words[:1].lower() + words[1:]
 
 
 def _not_live(bridge: Bridge, app: App, building: bool) -> None:

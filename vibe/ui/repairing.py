@@ -9,6 +9,7 @@ import streamlit as st
 from vibe.app import App
 from vibe.ui.asking import ask
 from vibe.ui.bridge import Bridge
+from vibe.ui.following import preview_token
 from vibe.ui.words import clean, plain
 
 LOOK_S = 2.0
@@ -19,10 +20,13 @@ def draw(bridge: Bridge, app: App, building: bool) -> None:
     """Looks by itself while a preview runs. Drawn before it, so that no error reloads it."""
     every = LOOK_S if not building and bridge.live(app.id) else None
     with st.container():
-        st.fragment(_draw, run_every=every, key="troubles")(bridge, app.id, building)
+        draw_troubles = st.fragment(_draw, run_every=every, key="troubles")
+        draw_troubles(bridge, app.id, building, preview_token(bridge, app.id))
 
 
-def _draw(bridge: Bridge, app_id: str, building: bool) -> None:
+def _draw(bridge: Bridge, app_id: str, building: bool, previewed: str) -> None:
+    if not building and (bridge.building(app_id) or preview_token(bridge, app_id) != previewed):
+        st.rerun(scope="app")  # somebody changed, ran or closed it in another tab
     for trouble in bridge.troubles(app_id)[:1]:
         with st.container(border=True, gap="small"):
             times = f", {trouble.times} times" if trouble.times > 1 else ""
@@ -46,3 +50,4 @@ def _draw(bridge: Bridge, app_id: str, building: bool) -> None:
                 if st.button("Dismiss", icon=":material/close:", key="dismiss"):
                     ask(partial(bridge.forget_trouble, app_id, trouble.key))
                     st.rerun(scope="app")
+        st.space("small")

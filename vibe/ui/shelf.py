@@ -67,6 +67,13 @@ def asked(query: str, sort: str, models: Collection[str]) -> Wanted:
     )
 
 
+def clear() -> None:
+    """Has the page show every app from the first on; before any of its widgets is drawn."""
+    for key in ("q", "kinds", "verdicts", "model", "kept", "trash", "select", "page"):
+        st.session_state.pop(key, None)
+        st.query_params.pop(key, None)
+
+
 def choose(archive: Archive, wanted: Wanted, number: int) -> Page:
     """That page (from 1) of the apps that fit; the last one when there are fewer."""
     narrowed = wanted != Wanted(sort=wanted.sort)

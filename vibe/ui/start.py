@@ -10,21 +10,24 @@ from vibe.choice import NO_MODEL
 from vibe.starters import STARTERS, all_starters
 from vibe.ui import again
 from vibe.ui.again import Wish
-from vibe.ui.asking import show_problem, show_refusal
+from vibe.ui.asking import connect_link, show_problem, show_refusal
 from vibe.ui.bridge import Bridge
 from vibe.ui.words import KIND_ICONS, duration, kind_names, kind_title, plain
 
 MAX_FILE_MB = 64
+WORDS = (
+    "One sentence is enough. A small program is written, tried in a box without network, "
+    "and shown to you here.  \n{}"
+)
 
 
 def draw(studio: Bridge) -> None:
     """Everything there is before the first idea; sets `?app=` once a build has begun."""
-    st.space("large")
+    st.space("medium")
     st.title("What shall we make?", text_alignment="center", anchor=False)
-    st.caption(
-        "One sentence is enough. A small program is written, tried in a box without network, "
-        "and shown to you here.  \nDrop files into the box to work with them.",
-        text_alignment="center",
+    words = st.empty()
+    words.caption(
+        WORDS.format("Drop files into the box to work with them."), text_alignment="center"
     )
     show_refusal()
     if fault := studio.engine_fault:
@@ -45,8 +48,9 @@ def draw(studio: Bridge) -> None:
         height=96,
     )
     if asked or st.session_state.get("picked"):
-        # Before anything that asks the disk or a model's server, so that it is seen at once
-        st.caption(":shimmer[Starting…]", text_alignment="center")
+        # Before anything that asks the disk or a model's server, so that it is seen at once; in
+        # place of a line that is there, so that nothing below it moves
+        words.caption(WORDS.format(":shimmer[Starting…]"), text_alignment="center")
     wish: Wish | None = st.session_state.get("wish")
     chosen = again.offer(studio, wish) if wish else None
     example = None if wish else _examples()
@@ -106,7 +110,7 @@ def _take_example() -> None:
 
 def _kind() -> str:
     names = ["auto", *kind_names()]
-    chosen = st.segmented_control(
+    chosen = st.pills(
         "Kind",
         names,
         default="auto",
@@ -115,7 +119,7 @@ def _kind() -> str:
         format_func=lambda name: (
             "Auto" if name == "auto" else f"{KIND_ICONS.get(name, '')} {plain(kind_title(name))}"
         ),
-        help="Auto lets the plan choose what fits the idea.",
+        help="With Auto, the kind of program that fits the idea is chosen for you.",
     )
     return str(chosen or "auto")
 
@@ -153,7 +157,7 @@ def _model(studio: Bridge) -> None:
                 "like the ideas above.",
                 width="content",
             )
-            st.page_link("screens/settings.py", label="Connect a model", icon=":material/tune:")
+            connect_link()
         return
     limits = studio.settings.limits
     money = f", {limits.money:.2f} of money" if limits.money is not None else ""

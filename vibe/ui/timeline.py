@@ -40,6 +40,9 @@ WAYS = {"edited": "By hand", "repair": "Repair", "afresh": "Another approach"}
 LIVE_LINES = 200
 """Lines of the file being written that are shown while it comes."""
 
+RECENT = 2
+"""Earlier builds that are listed; those before them are behind one line."""
+
 THUMB = 96
 """Pixels across of a check's picture beside the others."""
 
@@ -52,12 +55,15 @@ def draw(
 ) -> None:
     """Earlier builds folded, the last one open, with the pictures of its checks; without `ending`
     the page says how it ended."""
-    for number, build in enumerate(story.builds[:-1]):
-        label = end_in_words(build.verdict, build.finished)
-        title = f"r{build.revision} · {plain(short(build.text, 60))} · {label}"
-        part = st.expander(title, type="compact", key=f"build-{number}", on_change="rerun")
-        if part.open:  # what nobody looks at costs nothing, however many there were
-            _draw_build(part, build, running=False)
+    earlier = list(enumerate(story.builds[:-1]))
+    lines = st.container(gap="xsmall")
+    if before := earlier[:-RECENT]:
+        title = count(len(before), "earlier build")
+        part = lines.expander(title, type="compact", key="earlier", on_change="rerun")
+        for number, build in before if part.open else ():
+            _draw_earlier(part, number, build)
+    for number, build in earlier[-RECENT:]:
+        _draw_earlier(lines, number, build)
     if story.build:
         _draw_build(
             st.container(),
@@ -66,6 +72,15 @@ def draw(
             ending=ending,
             picture=picture,
         )
+
+
+def _draw_earlier(place: DeltaGenerator, number: int, build: Build) -> None:
+    """One line that opens; what nobody looks at costs nothing, however many there were."""
+    label = end_in_words(build.verdict, build.finished)
+    title = f"r{build.revision} · {plain(short(build.text, 60))} · {label}"
+    part = place.expander(title, type="compact", key=f"build-{number}", on_change="rerun")
+    if part.open:
+        _draw_build(part, build, running=False)
 
 
 def spent(build: Build, *, limits: Limits | None = None) -> str:
@@ -180,7 +195,9 @@ def _draw_writing(place: DeltaGenerator, attempt: Attempt, *, running: bool) -> 
         _draw_reason(step, attempt)
         _draw_drafts(step, files, reply)
         return
-    if not attempt.files:
+    if not attempt.files and attempt.writing:
+        what += ": not finished"
+    elif not attempt.files:
         what += ": no usable file" if reply else ": no reply"
     step = _step(place, what, "complete" if attempt.files else "error")
     _draw_reason(step, attempt)
@@ -188,7 +205,8 @@ def _draw_writing(place: DeltaGenerator, attempt: Attempt, *, running: bool) -> 
         for path, size in attempt.files.items():
             step.text(f"{path} · {weight(size)}")
     elif reply:
-        step.caption("The reply had no usable file.")
+        came = "So much of the reply had come." if attempt.writing else "It had no usable file."
+        step.caption(came)
         step.code(clean(reply)[-2000:], language=None, wrap_lines=True, height=200)
     else:
         step.caption("No reply came.")
@@ -240,8 +258,9 @@ def _draw_checking(
         step.caption(plain(f"In a box without network ({attempt.engine})"))
     for sentence in attempt.fixes:
         step.markdown(f":material/build: {plain(f'Fixed without the model: {sentence}')}")
+    rungs = step.container(gap="xsmall")
     for rung in attempt.rungs:
-        _draw_rung(step, rung)
+        _draw_rung(rungs, rung)
     if picture is not None:
         _draw_thumbs(step, attempt.rungs[attempt.examined :], picture)
     for text in attempt.notices:
@@ -258,8 +277,9 @@ def _draw_again(place: DeltaGenerator, again: Attempt, picture: Picture | None) 
     passed = sum(rung.passed for rung in again.rungs)
     label = f"Checked again: {passed} of {len(again.rungs)} passed"
     step = _step(place, label, "error" if again.problem else "complete")
+    rungs = step.container(gap="xsmall")
     for rung in again.rungs:
-        _draw_rung(step, rung)
+        _draw_rung(rungs, rung)
     if picture is not None:
         _draw_thumbs(step, again.rungs, picture)
 

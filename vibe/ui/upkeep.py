@@ -10,10 +10,10 @@ import streamlit as st
 from vibe import disk
 from vibe.boxes import RunningBox, running_boxes
 from vibe.disk import Removable, Use
-from vibe.errors import EngineFault
+from vibe.errors import EngineFault, UserError
 from vibe.ui.asking import ask, show_problem
 from vibe.ui.bridge import Bridge, studio
-from vibe.ui.words import age, count, plain, weight
+from vibe.ui.words import age, count, plain, short, weight
 
 IMAGES = {"python": "runs programs", "browser": "looks at pages"}
 PARTS = {
@@ -62,9 +62,10 @@ def boxes(bridge: Bridge) -> None:
 def _box(bridge: Bridge, box: RunningBox) -> None:
     with st.container(border=True, horizontal=True, vertical_alignment="center"):
         if box.app:
-            st.page_link("screens/build.py", label=plain(box.app), query_params={"app": box.app})
+            label = plain(_called(bridge, box.app))
+            st.page_link("screens/build.py", label=label, query_params={"app": box.app})
         else:
-            st.text("waits for work", width="content")
+            st.text("Ready for the next app", width="content")
         memory = "memory unknown"
         if box.memory is not None:
             memory = f"{weight(box.memory)} of {weight(box.most or 0)}"
@@ -77,6 +78,15 @@ def _box(bridge: Bridge, box: RunningBox) -> None:
         ):
             ask(partial(bridge.stop_box, box))
             st.rerun()
+
+
+def _called(bridge: Bridge, app_id: str) -> str:
+    """An app's title; its id when it is no longer there."""
+    try:
+        app = bridge.archive.load(app_id)
+    except UserError:
+        return app_id
+    return app.title or short(app.idea, 60)
 
 
 def disk_use(bridge: Bridge) -> None:
@@ -96,7 +106,12 @@ def _use(use: Use) -> None:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.markdown(f"**{title}**", width="content")
             st.text(use.problem or weight(use.size), width="content")
-            st.caption(f"{use.count} of them" if use.count else "", width="content")
+            st.caption(
+                count(use.count, use.part[:-1] if use.part != "trash" else "app")
+                if use.count
+                else "",
+                width="content",
+            )
             st.space("stretch")
             if st.button(
                 f"Clean up {title.lower()}",
@@ -114,7 +129,9 @@ def _use(use: Use) -> None:
 def _confirm(part: str, things: Sequence[Removable]) -> None:
     """Says what would go, and does it when that is pressed."""
     st.text(
-        "These go to the trash:" if part == "apps" else "These are deleted, and can't be undone:"
+        "These go to the trash:"
+        if part == "apps"
+        else "These will be deleted, which can't be undone:"
     )
     lines = [f"{thing.words} ({weight(thing.size)})" for thing in things]
     st.code("\n".join(lines), language=None, wrap_lines=True, height=min(400, 60 + 24 * len(lines)))

@@ -81,9 +81,11 @@ def moment(at: str) -> datetime:
 
 
 def duration(seconds: float) -> str:
-    """`8 s`, `1 min 20 s`."""
-    whole = max(0, int(seconds))
-    return f"{whole} s" if whole < 60 else f"{whole // 60} min {whole % 60:02} s"
+    """`8 s`, `1 min 20 s`, `3 min`."""
+    minutes, rest = divmod(max(0, int(seconds)), 60)
+    if not minutes:
+        return f"{rest} s"
+    return f"{minutes} min {rest:02} s" if rest else f"{minutes} min"
 
 
 def weight(count: int) -> str:
@@ -116,6 +118,11 @@ def tried_in_words(tried: Tried) -> str:
 def count(number: int, noun: str) -> str:
     """`1 attempt`, `2 attempts`."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def made_by(model: str) -> str:
+    """Who wrote an app, as people call it: a model by its name."""
+    return "a starter" if model.split(":")[0] in ("starter", "starters") else model
 
 
 def kind_names() -> list[str]:

@@ -243,6 +243,10 @@ class Visit:
                 if "Timeout" in str(error):
                     raise Hangs("its script still runs after 20 seconds") from None
                 raise
+            # Streamlit gets the code of its widgets when they first come; a picture waits for it
+            with contextlib.suppress(Error):
+                grey = "[data-testid=stSkeleton]"
+                await self.page.wait_for_selector(grey, state="detached", timeout=4000)
         await self.settle()
 
     async def text(self):

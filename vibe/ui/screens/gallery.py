@@ -9,6 +9,8 @@ from vibe.ui.words import count, plain
 
 bridge = studio()
 archive = bridge.archive
+if st.session_state.pop("show_all", None):
+    shelf.clear()
 st.title("Gallery", anchor=False)
 cards.undo_row(bridge)
 show_refusal()
@@ -29,6 +31,7 @@ with st.container(horizontal=True, vertical_alignment="center"):
         key="sort",
         bind="query-params",
         label_visibility="collapsed",
+        disabled=bool((query or "").strip()),
         width=150,
     )
     select = st.toggle("Select", key="select", help="Tick several apps, to keep or discard them.")
@@ -51,7 +54,8 @@ else:
     elif not page.total:
         st.text("No app matches.")
     elif page.narrowed:
-        st.caption(count(page.total, "app"))
+        best = ", what fits best first" if wanted.words and page.total > 1 else ""
+        st.caption(count(page.total, "app") + best)
     for broken, problem in archive.broken().items():
         st.caption(f":material/warning: {plain(broken)} can't be read: {plain(problem)}")
     if select and page.apps:
