@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import docker
 import requests
@@ -158,11 +159,16 @@ def _images(archive: Archive) -> Use:
         return Use("images", 0, 0, problem=NO_DOCKER)
     needed |= {app.pins.get("image", "") for app in (*archive.list(), *archive.trash())}
     old = tuple(
-        Removable(image["Id"], ", ".join(_tags(image)) or image["Id"][7:19], image["Size"])
+        Removable(image["Id"], ", ".join(_tags(image)) or _untagged(image), image["Size"])
         for image in found
         if not current & set(_tags(image)) and image["Id"] not in needed
     )
     return Use("images", sum(image["Size"] for image in found), len(found), old)
+
+
+def _untagged(image: dict[str, Any]) -> str:
+    """What an image is called that has lost its name to a newer one."""
+    return f"an older {image['Labels'][LABEL_IMAGE]} image ({image['Id'][7:19]})"
 
 
 def _tags(image: dict[str, list[str] | None]) -> list[str]:

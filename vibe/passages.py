@@ -63,6 +63,11 @@ def readable(text: str) -> str:
     return re.sub(r"\r\n?", "\n", text).translate(_MISLEADING)
 
 
+def when(at: str) -> str:
+    """An event's time for people: `2026-11-26 07:38 UTC`."""
+    return re.sub(r"^([\d-]{10})T(\d\d:\d\d)\S*Z$", r"\1 \2 UTC", at)
+
+
 def block(label: str, text: str) -> Block:
     """The text as a block of at most MAX_BLOCK characters, and a line that says what is missing."""
     text = readable(text)
@@ -123,9 +128,9 @@ def _passage(event: ev.Event) -> Passage:
             words = [block("Request", event.text)]
             if event.report:
                 words.append(block("With it", event.report))
-            sentence = f"{event.at}, for {event.model or 'any model'}, kind {event.kind}."
+            sentence = f"{when(event.at)}, for {event.model or 'any model'}, kind {event.kind}."
             if event.way == "edited":
-                sentence = f"{event.at}, written by hand, kind {event.kind}."
+                sentence = f"{when(event.at)}, written by hand, kind {event.kind}."
             return Passage(f"Revision {event.revision}", sentence, 2, blocks=words)
         case ev.PlanMade():
             text = yaml.safe_dump(event.plan, allow_unicode=True, sort_keys=False)
@@ -160,7 +165,7 @@ def _passage(event: ev.Event) -> Passage:
         case ev.Finished():
             return Passage(f"Finished: {event.status}", f"{event.sentence} {event.fix}".strip(), 3)
         case ev.Acted():
-            return Passage(event.action, f"{event.at}. {event.detail}".strip())
+            return Passage(event.action, f"{when(event.at)}. {event.detail}".strip())
         case ev.Unknown():
             return Passage("A line this Vibe can't read", blocks=_evidence(event.line))
     return Passage(type(event).__name__)
@@ -178,8 +183,9 @@ def _messages(messages: list[dict[str, str]], before: list[dict[str, str]]) -> l
 
 def _ended(event: ev.ReplyEnded) -> str:
     about = "about " if event.estimated else ""
+    how = "Answered in" if event.finish == "stop" else f"Ended with {event.finish} after"
     return (
-        f"Ended with {event.finish} after {event.seconds:.1f} s; "
+        f"{how} {event.seconds:.1f} s; "
         f"{about}{event.prompt_tokens:,} tokens in, {event.completion_tokens:,} out."
     )
 

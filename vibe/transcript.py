@@ -9,7 +9,7 @@ from functools import cache
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
 from vibe.archive import Archive
-from vibe.passages import passages, readable
+from vibe.passages import passages, readable, when
 from vibe.settings import TEMPLATES
 
 _MARKUP = re.compile(r"[\\`*_\[\]|~$]")
@@ -43,7 +43,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    made.filters.update(inline=inline, quoted=quoted, fenced=fenced, readable=readable)
+    made.filters.update(inline=inline, quoted=quoted, fenced=fenced, readable=readable, when=when)
     return made
 
 

@@ -30,6 +30,13 @@ async def test_a_bundle_goes_out_comes_in_and_runs(vibe, log_app, page, tmp_path
     await (await download.value).save_as(path)
     with zipfile.ZipFile(path) as bundle:
         assert {"manifest.json", "transcript.html", "code/main.py"} <= set(bundle.namelist())
+        bundle.extract("transcript.html", tmp_path)
+    told = await page.context.new_page()
+    await told.set_viewport_size({"width": 420, "height": 800})
+    await told.goto((tmp_path / "transcript.html").as_uri())
+    await expect(told.get_by_role("heading", name="how it was made")).to_be_visible()
+    assert await told.evaluate("document.documentElement.scrollWidth") <= 420
+    await told.close()
 
     await page.goto(f"{vibe.url}gallery")
     before = {app.id for app in vibe.archive.list()}

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from vibe import events as ev
 from vibe.archive import Archive
 from vibe.export import transcript_html, transcript_markdown
-from vibe.passages import MAX_BLOCK, passages, readable
+from vibe.passages import MAX_BLOCK, passages, readable, when
 from vibe.transcript import fenced, inline, quoted
 
 EVIL = (
@@ -65,6 +65,11 @@ def told(archive: Archive, events: list[ev.Event], idea: str = "A quiz") -> str:
     app = archive.create(idea, kind="web", model="m")
     archive.append(app.id, events, sync=False)
     return app.id
+
+
+def test_times_are_told_as_people_write_them() -> None:
+    assert when("2026-11-26T07:38:18.448Z") == "2026-11-26 07:38 UTC"
+    assert when("tomorrow") == "tomorrow"
 
 
 class Tags(HTMLParser):

@@ -46,8 +46,12 @@ def draw(bridge: Bridge, app: App, building: bool) -> None:
     full = full_screen() and not building
     st.html(FRAME + FULL if full else FRAME)
     embed = "embed=true&" if app.kind == "streamlit" else ""
-    with st.container(key="preview"):
-        width = _toolbar(bridge, app, live, building, full)
+    with st.container(key="preview", gap=None):
+        with st.container(
+            gap="xsmall"
+        ):  # one thing however much it says: the frame keeps its place
+            width = _toolbar(bridge, app, live, building, full)
+        st.space("small")
         st.iframe(
             f"{live.url}?{embed}v={live.revision}",
             width=width or "stretch",

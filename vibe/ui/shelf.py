@@ -69,9 +69,11 @@ def asked(query: str, sort: str, models: Collection[str]) -> Wanted:
 
 def clear() -> None:
     """Has the page show every app from the first on; before any of its widgets is drawn."""
-    for key in ("q", "kinds", "verdicts", "model", "kept", "trash", "select", "page"):
-        st.session_state.pop(key, None)
-        st.query_params.pop(key, None)
+    st.session_state["q"] = ""
+    st.session_state["kinds"] = st.session_state["verdicts"] = []
+    st.session_state["model"] = None
+    st.session_state["kept"] = st.session_state["trash"] = False
+    st.session_state["page"] = 1
 
 
 def choose(archive: Archive, wanted: Wanted, number: int) -> Page:

@@ -108,7 +108,8 @@ def _draw_trial(trial: Trial, was_running: bool) -> None:
             "output": "printed more than it may and was stopped",
             "killed": "was stopped",
         }[outcome.how]
-        st.text(f"It {how} after {duration(outcome.seconds)}.")
+        took = duration(outcome.seconds) if outcome.seconds >= 1 else "less than a second"
+        st.text(f"It {how} after {took}.")
     st.code(clean(trial.text) or " ", language=None, wrap_lines=True, height=420)
 
 
