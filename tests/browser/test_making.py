@@ -8,6 +8,7 @@ import json
 import pytest
 from playwright.async_api import expect
 
+from tests.browser.accessibility import violations
 from tests.browser.steps import (
     ALIKE,
     app_of,
@@ -145,6 +146,10 @@ async def test_what_was_made_before_is_run_without_asking_the_model(vibe_with_mo
     await idea_box(page).press("Enter")
     await expect(page.get_by_text(ALIKE)).to_be_visible()
     assert len(model.asked) == asked, "nothing is spent until something is chosen"
+    for scheme in ("dark", "light"):
+        await page.emulate_media(color_scheme=scheme)
+        await page.wait_for_timeout(500)
+        assert await violations(page) == []
     await page.locator(f".st-key-alike-{app}").get_by_role("button", name="Run it").press("Enter")
     assert await app_of(page) == app
     await expect(preview(page).get_by_role("heading", name="Harbour sums")).to_be_visible()

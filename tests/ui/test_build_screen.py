@@ -465,6 +465,19 @@ def test_an_idea_like_an_earlier_app_waits_for_a_choice(vibe: Bridge, screen: Sc
     assert page.query_params["app"] == new.id, "a second Enter makes it anew"
 
 
+def test_what_is_chosen_while_earlier_apps_are_offered_holds(vibe: Bridge, screen: Screen) -> None:
+    old = made(vibe, "say hello politely")
+    page = screen()
+    page.chat_input(key="idea").set_value("politely say a hello").run()
+    page.get_by_key("autonomy").set_value("ask")
+    page.get_by_key("kind").set_value("web").run()
+    page.button(key="make_new").click().run()
+    assert not page.exception
+    [new] = [app for app in vibe.archive.list() if app.id != old.id]
+    [asked] = [e for e in vibe.archive.events(new.id) if isinstance(e, ev.Requested)]
+    assert (asked.autonomy, asked.kind) == ("ask", "web")
+
+
 def test_a_remix_begins_with_the_earlier_apps_code_and_leaves_that_one_alone(
     vibe: Bridge, screen: Screen
 ) -> None:

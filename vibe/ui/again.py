@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import streamlit as st
@@ -45,6 +45,13 @@ def offer(bridge: Bridge, wish: Wish) -> App | None:
         del st.session_state["wish"]
         st.rerun()
     return chosen
+
+
+def as_chosen_now(wish: Wish) -> Wish:
+    """The wish with the kind and the autonomy that are chosen on the page since it was typed."""
+    chosen = st.session_state
+    kind, autonomy = chosen.get("kind"), chosen.get("autonomy")
+    return replace(wish, kind=kind or wish.kind, autonomy=autonomy or wish.autonomy)
 
 
 def begin(bridge: Bridge, wish: Wish) -> App | None:

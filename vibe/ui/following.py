@@ -52,15 +52,21 @@ def _draw(bridge: Bridge, app_id: str, building: bool, previewed: str) -> None:
         st.text("Starting…" if building else "Nothing has been built yet.")
         return
     limits = bridge.settings.limits if building else None
-    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+    with st.container(gap=None):
         worked = build.finished is not None and build.finished.status == "ready"
         asked = bridge.question(app_id) if building else None
         doing = ":orange[Waiting for you]" if asked else ":shimmer[Building]"
         label = doing if building else "Built in" if worked else "Took"
-        st.caption(f"{label} {plain(timeline.spent(build, limits=limits))}")
-        if building and st.button("Stop", icon=":material/stop:", shortcut="Esc", key="stop"):
-            ask(partial(bridge.stop, app_id))
-            st.rerun(scope="app")
+        spent = timeline.spent(build, limits=limits)
+        elapsed, _, rest = spent.partition(" · ") if building else (spent, "", "")
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            st.caption(f"{label} {plain(elapsed)}", width="content")
+            st.space("stretch")
+            if building and st.button("Stop", icon=":material/stop:", shortcut="Esc", key="stop"):
+                ask(partial(bridge.stop, app_id))
+                st.rerun(scope="app")
+        if rest:
+            st.caption(plain(rest))
     told = build.finished is not None and build.finished.status in ("failed", "interrupted")
     timeline.draw(
         story,

@@ -7,18 +7,22 @@ import streamlit as st
 ASSETS = Path(__file__).parent / "assets"
 # Streamlit writes what its highlighter leaves plain in the page's text colour, which is black on
 # the dark ground that code has in the light theme too, and so nearly the numbers of its lines; and
-# it types code in the page's letters. No theme option reaches any of these.
-CODE = """<style>
+# it types code in the page's letters, and writes in white on the pale buttons of the dark theme. No
+# theme option reaches any of these.
+STYLE = """<style>
 :root .stCode pre { color: #e6e8eb }
 :root .stCode .linenumber { color: #8b949e !important }
 .st-key-by_hand textarea, .st-key-plan_by_hand textarea {
   font: 0.8rem/1.5 "Source Code Pro", monospace; tab-size: 4
 }
+@media (prefers-color-scheme: dark) {
+  button[kind^="primary"]:enabled { color: #101216 }
+}
 </style>"""
 
 # Before the navigation: else its icon becomes the favicon, which browsers fetch from outside.
 st.set_page_config(page_title="Vibe", page_icon=str(ASSETS / "favicon.svg"))
-st.html(CODE)
+st.html(STYLE)
 st.logo(str(ASSETS / "logo.svg"), size="large")
 page = st.navigation(
     [

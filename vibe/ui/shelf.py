@@ -47,10 +47,10 @@ def asked(query: str, sort: str, models: Collection[str]) -> Wanted:
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         kinds = st.pills("Kind", kind_names(), selection_mode="multi", key="kinds",
                          bind="query-params", format_func=kind_title,
-                         label_visibility="collapsed", width="content")  # fmt: skip
+                         label_visibility="collapsed", width="content", wrap=True)  # fmt: skip
         verdicts = st.pills("Verdict", list(STATES), selection_mode="multi", key="verdicts",
                             bind="query-params", label_visibility="collapsed",
-                            width="content")  # fmt: skip
+                            width="content", wrap=True)  # fmt: skip
         chosen = None
         if len(models) > 1:
             chosen = st.selectbox("Model", list(models), index=None, key="model",

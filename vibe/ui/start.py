@@ -52,7 +52,7 @@ def draw(studio: Bridge) -> None:
         # place of a line that is there, so that nothing below it moves
         words.caption(WORDS.format(":shimmer[Starting…]"), text_alignment="center")
     wish: Wish | None = st.session_state.get("wish")
-    chosen = again.offer(studio, wish) if wish else None
+    chosen = again.offer(studio, again.as_chosen_now(wish)) if wish else None
     example = None if wish else _examples()
     kind = _kind()
     autonomy = _autonomy(studio)
