@@ -24,7 +24,7 @@ def header(bridge: Bridge, app: App) -> None:
         st.space("stretch")
         st.page_link("screens/build.py", label="New app", icon=":material/add:", query_params={})
     made = age(app.created)
-    parts = [made_by(app.model), made]
+    parts = [f"by {made_by(app.model)}" if app.model else "", made]
     if app.kind != "auto":
         parts.insert(0, kind_title(app.kind))
     if app.revisions:

@@ -21,7 +21,7 @@ with st.container(horizontal=True, vertical_alignment="center"):
         live=True,
         key="q",
         bind="query-params",
-        placeholder="Search titles, ideas, code and transcripts",
+        placeholder="Search ideas, code, transcripts",
         label_visibility="collapsed",
         icon=":material/search:",
     )
