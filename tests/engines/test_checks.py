@@ -330,8 +330,9 @@ async def test_what_one_visitor_of_streamlit_leaves_behind_no_other_check_sees(
 
 
 async def test_a_check_that_hangs_its_page_leaves_the_next_one_a_new_page(
-    workshop: Workshop,
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("vibe.looking.too_busy", lambda load: False)  # it isn't the machine's fault
     app = (
         "import streamlit as st\nfrom streamlit.components.v1 import html\nst.title('Hi')\n"
         "if st.text_input('Word') == 'hang':\n    html('<script>for (;;);</script>')\n"
@@ -340,7 +341,9 @@ async def test_a_check_that_hangs_its_page_leaves_the_next_one_a_new_page(
     hangs = "{name: Hangs, steps: [{fill: {field: Word, with: hang}}, {see: nothing}]}"
     checks = f"[{', '.join([greets[0], hangs, *greets[1:]])}]"
     found = await workshop.examine({"app.py": app}, "streamlit", checks)
-    assert [r.passed for r in found.rungs if r.name == "check"] == [True, False, True, True, True]
+    failures = [r.sentence for r in found.rungs if r.name == "check" and not r.passed]
+    assert len(failures) == 1, failures
+    assert failures[0].startswith("Hangs: the page hangs: it does not answer")
 
 
 async def test_every_page_of_a_flask_app_must_answer(workshop: Workshop) -> None:
