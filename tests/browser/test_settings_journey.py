@@ -67,14 +67,15 @@ async def test_a_box_is_seen_with_its_memory_and_stopped(vibe, csv_app, page):
     await run.or_(page.get_by_role("button", name="Restart")).first.click()
     await expect(page.get_by_role("main").locator("iframe")).to_be_visible()
     await page.goto(f"{vibe.url}settings?part=Boxes")
+    title = vibe.archive.load(csv_app).title
     mine = page.locator("[data-testid=stLayoutWrapper]").filter(
-        has=page.get_by_role("link", name=csv_app)
+        has=page.get_by_role("link", name=title)
     )
     await expect(
         mine.get_by_text(re.compile(r"runs programs · .*MB of .* · started")).last
     ).to_be_visible()
     await mine.get_by_role("button", name="Stop").last.click()
-    await expect(page.get_by_role("link", name=csv_app)).to_have_count(0)
+    await expect(page.get_by_role("link", name=title)).to_have_count(0)
     await vibe.boxes_gone(10, csv_app)
 
 
