@@ -125,6 +125,19 @@ async def test_text_nobody_can_see_is_a_blank_page(workshop: Workshop) -> None:
     assert not found.runs
 
 
+async def test_the_look_waits_for_what_streamlit_still_shows_in_grey(workshop: Workshop) -> None:
+    """Streamlit gets the code of its widgets after its script has run; until then grey bars stand
+    in their place, which once were an app's picture."""
+    found = await workshop.page(
+        "<div data-testid=stApp data-test-script-state=notRunning><b>Garden</b>"
+        "<div data-testid=stSkeleton style='height:9px'></div></div><script>setTimeout(() => {"
+        "document.querySelector('[data-testid=stSkeleton]').outerHTML = '<p>word</p>'.repeat(50)"
+        "}, 2000)</script>"
+    )
+    shown = next(r.sentence for r in found.rungs if r.name == "renders")
+    assert int(shown.split()[3]) >= 50, shown
+
+
 async def test_a_page_of_one_letter_is_not_blank(workshop: Workshop) -> None:
     found = await workshop.examine({"index.html": "<!doctype html><title>t</title><body>x"})
     assert found.failed is None, failed(found)
