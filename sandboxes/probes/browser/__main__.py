@@ -18,7 +18,7 @@ import sys
 from look import Looks
 from playwright.async_api import async_playwright
 from ports import Ports
-from rehearsal import answer, rehearse
+from rehearsal import answer
 
 JOBS, OFFERS = 9001, 9002
 # The image has the first; a machine without Docker may have but the second.
@@ -42,8 +42,7 @@ def begin(looks, ports):
     async def rehearsed(port):
         await asyncio.shield(ready)
         await ports.listen(port, answer)
-        for page in await looks.next_pages():
-            await rehearse(page, port)
+        await looks.rehearse(port)
 
     port = int(sys.argv[1]) if len(sys.argv) > 1 else None
     return ready, asyncio.ensure_future(rehearsed(port) if port else asyncio.sleep(0))

@@ -10,6 +10,7 @@ from functools import partial
 from controls import use_all
 from pictures import DESKTOP, PHONE, Camera
 from playwright.async_api import Error
+from rehearsal import rehearse
 from steps import StepFailed, step
 from visit import SCRIPT, WINDOWS, Hangs, Visit, first_line, short
 
@@ -46,11 +47,20 @@ class Looks:
         while len(self.spare) < SPARE:
             self.spare.append(await self.context())
 
-    async def next_pages(self):
-        """The pages in which the next look's lanes begin, of one context."""
-        context, page = self.spare[-1]
-        self.second[context] = await context.new_page()
-        return page, self.second[context]
+    async def rehearse(self, port):
+        """Has the pages in which the next look's lanes begin load the front end from that port.
+        They are thrown away if this does not come to its end: one that is still on its way to
+        somewhere can't be sent elsewhere."""
+        context, page = self.spare.pop()
+        try:
+            second = await context.new_page()
+            for each in (page, second):
+                await rehearse(each, port)
+        except BaseException:
+            self.close(context)
+            raise
+        self.second[context] = second
+        self.spare.append((context, page))
 
     async def visit(self, job, beside=None):
         """A page of its own; beside another's it shares that one's cache, and so its storage."""

@@ -9,8 +9,6 @@ import contextlib
 import mimetypes
 from pathlib import Path
 
-from playwright.async_api import Error
-
 FRONT = Path("front")
 MOST_S = 15.0
 """How long it may take; on a busy machine the app's page is worth more."""
@@ -24,12 +22,11 @@ ELEMENTS = """async () => {
 
 
 async def rehearse(page, port):
-    """Loads the front end in the page, and leaves it blank."""
-    with contextlib.suppress(Error, TimeoutError):
-        async with asyncio.timeout(MOST_S):
-            await page.goto(f"http://localhost:{port}/", wait_until="load")
-            await page.evaluate(ELEMENTS)
-            await page.goto("about:blank")
+    """Loads the front end in the page, and leaves it blank. Raises Error and TimeoutError."""
+    async with asyncio.timeout(MOST_S):
+        await page.goto(f"http://localhost:{port}/", wait_until="load")
+        await page.evaluate(ELEMENTS)
+        await page.goto("about:blank")
 
 
 async def answer(reader, writer):
