@@ -143,6 +143,11 @@ async def test_a_window_of_420_pixels_shows_everything(vibe, log_app, csv_app, o
     frame = await page.get_by_role("main").locator("iframe").bounding_box()
     assert frame["x"] + frame["width"] <= 420
     await fits(page)
+    await page.get_by_role("button", name="Full screen").click()
+    await settled(page)
+    frame = await page.get_by_role("main").locator("iframe").bounding_box()
+    assert frame["y"] + frame["height"] <= 800, "its end can be reached"
+    await page.get_by_role("button", name="Leave full screen").click()
 
 
 CONTRAST = """element => {

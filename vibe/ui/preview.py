@@ -24,6 +24,7 @@ FULL = """<style>
 .st-key-preview { visibility: visible; position: fixed; inset: 3.75rem 0 0; padding: 0 1rem;
   width: auto; z-index: 1 }
 .st-key-preview iframe { height: calc(100dvh - 8rem) }
+@media (width < 640px) { .st-key-preview iframe { height: calc(100dvh - 11.5rem) } }
 </style>"""
 """Over the rest of the page, in the place it has there: a frame that is put elsewhere loads anew,
 and what was typed into it is lost."""
