@@ -24,7 +24,7 @@ from vibe import (
     versions,
     wheels,
 )
-from vibe.app import App, Way
+from vibe.app import App, Rung, Way
 from vibe.archive import Archive
 from vibe.boxes import RunningBox, remove_box
 from vibe.building import Builds, text_files, texts
@@ -210,17 +210,27 @@ class Studio:
         trouble = next((t for t in self.troubles(app_id) if t.key == key), None)
         if trouble is None:
             raise UserError("This error is no longer known.", "Use the app until it happens again.")
-        report = diagnosis.report(trouble.rung, await text_files(self.archive, app))
-        app = await self._builds.start(
+        app = await self._repaired(app, trouble.rung, model)
+        self.previews.troubles.forget(app_id)
+        return app
+
+    async def repair_edit(self, app_id: str, failed: Rung, *, model: str | None = None) -> App:
+        """Starts a revision in which a model mends what a person's own edit failed at. Raises
+        UserError when the newest revision is none."""
+        app = await self._made(app_id)
+        if app.revisions[-1].way != "edited":
+            raise UserError("This app was changed since.", "Ask for the change in words.")
+        return await self._repaired(app, failed, model)
+
+    async def _repaired(self, app: App, failed: Rung, model: str | None) -> App:
+        return await self._builds.start(
             app,
-            f"Repair: {trouble.sentence}",
+            f"Repair: {failed.sentence}",
             revision=len(app.revisions) + 1,
             model=model,
             way="repair",
-            report=report,
+            report=diagnosis.report(failed, await text_files(self.archive, app)),
         )
-        self.previews.troubles.forget(app_id)
-        return app
 
     async def afresh(self, app_id: str, *, model: str | None = None) -> App:
         """Starts a revision that is written anew from the same plan: the model sees none of the

@@ -118,6 +118,30 @@ async def test_an_app_is_edited_compared_undone_and_repaired(vibe_with_model, mo
     assert [r.number for r in vibe_with_model.archive.load(app).revisions] == [1, 2, 3, 4]
 
 
+async def test_an_edit_that_fails_is_mended_by_the_model_in_a_click(vibe_with_model, model, page):
+    greets = plan("script", "Greeter", ["{name: Greets, args: [], stdout: [hi]}"])
+    model.answers[:] = [streams(greets), streams(code(main_py="print('hi')"))]
+    app = await ask_for(page, vibe_with_model, "Say hi in the terminal")
+    await ends_as(page, "Works")
+    await settled(page)
+    await view(page, "Code")
+    await page.get_by_text("Edit", exact=True).click()
+    await page.get_by_role("textbox", name="main.py").fill("print('hi', 1 / 0)")
+    model.answers[:] = [streams(code(main_py="print('hi again')"))]
+    model.asked.clear()
+    await page.get_by_role("button", name="Save and run").click()
+    await page.get_by_role("button", name="Repair it").click()
+    await expect(page.get_by_text("Repair · r3")).to_be_visible()
+    await built(vibe_with_model, app, 3)
+    await ends_as(page, "Works")
+    [request] = model.asked
+    told = request.body["messages"][-1]["content"]
+    assert "print('hi', 1 / 0)" in told
+    assert "ZeroDivisionError" in told
+    made = vibe_with_model.archive.load(app)
+    assert [r.way for r in made.revisions] == ["asked", "edited", "repair"]
+
+
 async def test_another_approach_and_another_model_stand_beside_the_first(
     vibe_with_model, model, page, picture
 ):

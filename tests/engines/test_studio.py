@@ -11,7 +11,7 @@ import docker
 import pytest
 
 from tests.scripted import ScriptedModel, code, plan
-from vibe.app import App, Revision, Verdict
+from vibe.app import App, Revision, Rung, Verdict
 from vibe.errors import UserError
 from vibe.events import Asked, Finished, PlanMade, Requested
 from vibe.model import Model
@@ -285,6 +285,18 @@ async def test_an_edit_by_hand_is_a_revision_that_is_examined_without_a_model(
     assert "Your edit is kept as r4" in end.sentence
     assert "Goodbye" in await front_page(studio, app.id)
     assert len(studio.archive.load(app.id).revisions) == 4
+
+    # A model can finish it: it gets the person's own code, and what it failed at.
+    failed = Rung("static", False, "A script has no end.", "index.html, line 1")
+    script = studio.replies(HELLO)
+    await studio.repair_edit(app.id, failed)
+    assert (await studio.wait(app.id)).status == "ready"
+    [prompt] = script.prompts
+    assert "no script end" in prompt.messages[-1].content
+    assert "A script has no end." in prompt.messages[-1].content
+    assert studio.archive.load(app.id).revisions[-1].way == "repair"
+    with pytest.raises(UserError, match="changed since"):
+        await studio.repair_edit(app.id, failed)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import TimeoutError as NotInTime
 from typing import Any, ParamSpec, TypeVar
 
-from vibe.app import App
+from vibe.app import App, Rung
 from vibe.archive import Archive
 from vibe.boxes import RunningBox
 from vibe.choice import chosen_model
@@ -111,6 +111,9 @@ class Bridge:
 
     def repair(self, app_id: str, key: str, *, model: str | None = None) -> App:
         return self._wait(self._studio.repair(app_id, key, model=model))
+
+    def repair_edit(self, app_id: str, failed: Rung) -> App:
+        return self._wait(self._studio.repair_edit(app_id, failed))
 
     def troubles(self, app_id: str) -> list[Trouble]:
         return self._wait(_called(self._studio.troubles, app_id))

@@ -11,6 +11,7 @@ from vibe.choice import NO_MODEL
 from vibe.ui import changes
 from vibe.ui.asking import ask, connect_link
 from vibe.ui.bridge import Bridge
+from vibe.ui.following import story_of
 from vibe.versions import before
 
 OTHER = "Another name…"
@@ -38,6 +39,7 @@ def draw(bridge: Bridge, app: App, building: bool) -> None:
             with st.spinner("Checking it…"):
                 ask(partial(bridge.check, app.id))
             st.rerun()
+        _repair_edit(bridge, app)
         with st.popover("Another way", icon=":material/alt_route:"):
             if bridge.model_name() == NO_MODEL:
                 st.text("A model can write this another way.")
@@ -46,6 +48,23 @@ def draw(bridge: Bridge, app: App, building: bool) -> None:
                 _afresh(bridge, app)
                 st.space("xsmall")
                 _remake(bridge, app)
+
+
+def _repair_edit(bridge: Bridge, app: App) -> None:
+    """Has a model finish what the person began by hand, when that failed at something."""
+    build = story_of(bridge, app.id).build
+    failed = build.attempt.problem if build and build.way == "edited" and build.attempt else None
+    newest = app.revisions[-1].number if app.revisions else 0
+    if not (build and failed and build.revision == newest) or bridge.model_name() == NO_MODEL:
+        return
+    if st.button(
+        "Repair it",
+        icon=":material/build:",
+        key="repair_edit",
+        help="The model gets your code and what it failed at, and makes a new revision.",
+    ):
+        ask(partial(bridge.repair_edit, app.id, failed))
+        st.rerun()
 
 
 def _unseen(bridge: Bridge, app: App) -> bool:

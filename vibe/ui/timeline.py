@@ -57,12 +57,13 @@ def draw(
     the page says how it ended."""
     earlier = list(enumerate(story.builds[:-1]))
     lines = st.container(gap="xsmall")
-    if before := earlier[:-RECENT]:
+    before = earlier[:-RECENT] if len(earlier) > RECENT + 1 else []
+    if before:
         title = count(len(before), "earlier build")
         part = lines.expander(title, type="compact", key="earlier", on_change="rerun")
         for number, build in before if part.open else ():
             _draw_earlier(part, number, build)
-    for number, build in earlier[-RECENT:]:
+    for number, build in earlier[len(before) :]:
         _draw_earlier(lines, number, build)
     if story.build:
         _draw_build(
