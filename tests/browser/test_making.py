@@ -73,6 +73,8 @@ async def test_a_file_goes_in_a_sample_of_it_to_the_model_and_a_result_comes_out
     await page.get_by_role("main").locator("input[type=file]").set_input_files(file)
     await expect(page.get_by_text("cities.csv")).to_be_visible()
     await idea_box(page).fill("Sum the people of my cities")
+    await expect(page.get_by_role("button", name="Send message")).to_be_enabled()
+    await expect(page.get_by_text("one app may take 1 attempt, 60,000 tokens")).to_be_visible()
     await idea_box(page).press("Enter")
     app = await app_of(page)
     await ends_as(page, "Works")

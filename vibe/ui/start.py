@@ -12,7 +12,7 @@ from vibe.ui import again
 from vibe.ui.again import Wish
 from vibe.ui.asking import connect_link, show_problem, show_refusal
 from vibe.ui.bridge import Bridge
-from vibe.ui.words import KIND_ICONS, duration, kind_names, kind_title, plain
+from vibe.ui.words import KIND_ICONS, count, duration, kind_names, kind_title, plain
 
 MAX_FILE_MB = 64
 WORDS = (
@@ -163,5 +163,5 @@ def _model(studio: Bridge) -> None:
     money = f", {limits.money:.2f} of money" if limits.money is not None else ""
     st.caption(
         f":material/smart_toy: {plain(name.rstrip('.'))} · one app may take "
-        f"{limits.attempts} attempts, {limits.tokens:,} tokens, {duration(limits.seconds)}{money}"
+        f"{count(limits.attempts, 'attempt')}, {limits.tokens:,} tokens, {duration(limits.seconds)}{money}"
     )
