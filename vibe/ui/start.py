@@ -163,5 +163,6 @@ def _model(studio: Bridge) -> None:
     money = f", {limits.money:.2f} of money" if limits.money is not None else ""
     st.caption(
         f":material/smart_toy: {plain(name.rstrip('.'))} · one app may take "
-        f"{count(limits.attempts, 'attempt')}, {limits.tokens:,} tokens, {duration(limits.seconds)}{money}"
+        f"{count(limits.attempts, 'attempt')}, {limits.tokens:,} tokens, "
+        f"{duration(limits.seconds)}{money}"
     )
