@@ -19,4 +19,4 @@ def too_busy(load: float) -> bool:
 
 def patience(load: float) -> float:
     """How many times longer an app may take to start: 1 to 4, more only when several wait."""
-    return min(MOST, max(1.0, load / 3))
+    return min(MOST, max(1.0, load / 2))

@@ -103,7 +103,9 @@ async def build(
             if not answer.yes:
                 raise UserError("You did not want this plan.", "Say the idea in other words.")
             if answer.text.strip() and answer.text != question.text:
-                plan, _ = read_plan(answer.text, forced_kind=request.kind)
+                plan, notes = read_plan(answer.text, forced_kind=request.kind)
+                for note in notes:
+                    yield Notice(text=note)
                 yield PlanMade(plan=plan_to_data(plan))
         if bench.engine is not None and kind(plan.kind).serves:
             eyes = looking.eyes(kind(plan.kind), bench.engine, request.app_id)

@@ -221,6 +221,7 @@ async def test_with_autonomy_ask_the_person_may_edit_the_plan_and_refuse_a_repai
     async def answer(question: Asked) -> Answered:
         asked.append(question)
         edited = question.text.replace("Test app", "My app")
+        edited = edited.replace("checks: []", "checks:\n- {name: Mistyped, stepz: [{see: it}]}")
         return Answered(what=question.what, yes=question.what == "plan", text=edited)
 
     archive = Archive(tmp_path)
@@ -237,6 +238,7 @@ async def test_with_autonomy_ask_the_person_may_edit_the_plan_and_refuse_a_repai
     assert [question.what for question in asked] == ["plan", "repair"]
     assert "exit code 3" in asked[1].text
     assert ends[0].plan.title == "My app"
+    assert any("Mistyped" in e.text for e in events if isinstance(e, Notice)), "what was left out"
     assert len(model.prompts) == 2, "a refused repair is not asked of the model"
     assert verdict(events).state == "broken"
 

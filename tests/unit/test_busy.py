@@ -16,7 +16,7 @@ def test_a_machine_is_too_busy_only_when_far_more_wait_than_it_has_processors() 
 
 
 def test_an_app_gets_longer_to_start_only_when_several_wait_for_each_processor() -> None:
-    assert patience(0.0) == patience(2.5) == 1.0
+    assert patience(0.0) == patience(2.0) == 1.0
     assert 1.0 < patience(BUSY) < MOST
     assert patience(50.0) == MOST
 
