@@ -128,6 +128,7 @@ async def test_the_app_is_used_while_its_checks_go_on_and_keeps_what_was_typed(
     await expect(preview(page).get_by_text("Berth seven")).to_be_visible()
     wide = page.viewport_size["width"]
     await page.get_by_text("Phone width").click()
+    await expect(frame).not_to_have_css("width", "390px")
     await settled(page)
     box = await page.get_by_role("main").locator("iframe").bounding_box()
     assert box["width"] > wide * 0.9
