@@ -2,7 +2,8 @@
 
 Vibe's fresh boxes, boxes that stood ready, and `docker run` of the same program from the same image
 take turns in one run. With llm-sandbox installed (`pip install llm-sandbox[docker]` in another
-environment whose Python is given as `--llm-sandbox PYTHON`) it takes its turn too. Run:
+environment whose Python is given as `--llm-sandbox PYTHON`) it takes its turn too, by its defaults
+(a virtual environment and a newer pip in each box) and without that set-up. Run:
 `python bench/box.py [--quick] [--json] [--llm-sandbox PYTHON]`. Needs Docker and `vibe setup`.
 """
 
@@ -11,15 +12,21 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Awaitable
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from bench.rerun import stood_ready
 from vibe.boxes import running_boxes
 from vibe.kinds import kind, kinds
 from vibe.running import app_box, open_box, serve
+from vibe.sandbox.builder import ca_bundle
 from vibe.sandbox.docker import DockerEngine
 from vibe.sandbox.engine import Box, BoxSpec, Engine
 from vibe.sandbox.warm import WarmEngine
@@ -53,8 +60,12 @@ since = time.monotonic()
 from llm_sandbox import SandboxSession
 since = time.monotonic()
 session = SandboxSession(
-    lang="python", image=IMAGE, skip_environment_setup=True,
-    runtime_configs={"command": ["sleep", "600"]},
+    lang="python", image=IMAGE, skip_environment_setup=SKIP,
+    runtime_configs={
+        "command": ["sleep", "600"],
+        "environment": {"PIP_CERT": "/ca.pem"},
+        "volumes": {CERTIFICATES: {"bind": "/ca.pem", "mode": "ro"}},
+    },
 )
 session.open()
 found = session.run("print(sum(range(1000)))")
@@ -89,12 +100,6 @@ async def result(engine: Engine) -> tuple[float, float]:
     took = time.monotonic() - since
     await box.stop()
     return took, time.monotonic() - since - took
-
-
-async def stood_ready(warm: WarmEngine) -> None:
-    warm.expect("bench")
-    while not warm.ready:
-        await asyncio.sleep(0.02)
 
 
 async def healthy(engine: Engine, name: str) -> float:
@@ -168,8 +173,11 @@ async def many(engine: Engine, gallery: Path, count: int) -> Figures:
     }
 
 
-async def peer(python: str, image: str) -> list[float]:
-    source = LLM_SANDBOX.replace("IMAGE", repr(image))
+async def peer(python: str, image: str, folder: Path, skip: bool) -> list[float]:
+    bundle = folder / "ca.pem"
+    bundle.write_bytes(ca_bundle(os.environ))
+    values = {"IMAGE": image, "SKIP": skip, "CERTIFICATES": str(bundle)}
+    source = "".join(f"{name} = {value!r}\n" for name, value in values.items()) + LLM_SANDBOX
     process = await asyncio.create_subprocess_exec(
         python, "-c", source, stdout=asyncio.subprocess.PIPE
     )
@@ -201,9 +209,10 @@ async def measure(gallery: Path, quick: bool, python: str) -> Figures:
         )
         await add("script to its result, docker run, s", docker_run(image))
         if python and len(found["end of a box, s"]) <= 3:  # each takes it ten seconds to end
-            took, end = await peer(python, image)
-            found.setdefault("script to its result, llm-sandbox, s", []).append(took)
-            found.setdefault("end of llm-sandbox, s", []).append(end)
+            for name, skip in (("by its defaults", False), ("no set-up", True)):
+                took, end = await peer(python, image, gallery, skip)
+                found.setdefault(f"script to its result, llm-sandbox, {name}, s", []).append(took)
+                found.setdefault("end of llm-sandbox, s", []).append(end)
     for name in APPS:
         for _ in range(2 if quick else 10):
             await add(f"{name} healthy, fresh box, s", healthy(engine, name))
