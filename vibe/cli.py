@@ -97,7 +97,7 @@ def parser() -> argparse.ArgumentParser:
                               help="the model's words and the program's output")  # fmt: skip
 
     list_ = add("list", "List the gallery.", gallery.list_)
-    list_.add_argument("--search", metavar="Q", help="words in title, idea or transcript")
+    list_.add_argument("--search", metavar="Q", help="words in title, idea, code or transcript")
     list_.add_argument("--kind", metavar="K", action="append", default=[], help="only that kind")
     list_.add_argument("--verdict", metavar="V", action="append", default=[],
                        help="only works, partly, broken, unverified, failed …")  # fmt: skip

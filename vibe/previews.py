@@ -66,8 +66,8 @@ class Previews:
         self.troubles = Troubles(settings.known_secrets)
 
     def of(self, app_id: str) -> Live | None:
-        """The app's running preview, if there is one."""
-        return next((live for live in self._lives.values() if live.app_id == app_id), None)
+        """The app's running preview, if there is one. Any thread may ask."""
+        return next((live for live in self.all() if live.app_id == app_id), None)
 
     def all(self) -> list[Live]:
         """Every running preview, the one opened longest ago first."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -28,9 +27,6 @@ from vibe.ui import bridge
 
 _LAST = (b"connection", b"close")
 MAIN = Path(__file__).parent / "ui" / "main.py"
-SET_ASIDE_S = (3, 20, 60, 300)
-"""Waits between the times at which what is loaded is set aside: modules come with the first page,
-the first build, the first model."""
 
 
 class Site:
@@ -89,34 +85,13 @@ async def _serve(settings: Settings, sock: Any, say: Callable[[str], None]) -> N
             say(f"Apps can be written but not run: {studio.engine_fault}")
         elif studio.engine is not None and studio.engine.name == "bubblewrap":
             say("There is no Docker: apps run with bubblewrap, with reduced isolation.")
-        aside = asyncio.create_task(_set_aside())
-        with _installed(studio), _cancelled_at_end(aside):
+        with _installed(studio):
             await listen(
                 Site(settings, studio.previews.by_token, failed=studio.previews.failed),
                 sock,
                 ready=lambda: say(f"Vibe is at {settings.ui_url} (Ctrl-C stops it)"),
                 stop=lambda: stopped(studio),
             )
-
-
-async def _set_aside() -> None:
-    """Keeps what is loaded for good out of garbage collections.
-
-    Streamlit collects all generations after every run of a script, a fragment's tick included: it
-    went through every object of every module each time, most of what an open page cost."""
-    for wait in SET_ASIDE_S:
-        await asyncio.sleep(wait)
-        gc.collect()
-        gc.freeze()
-
-
-@contextlib.contextmanager
-def _cancelled_at_end(task: asyncio.Task[None]) -> Iterator[None]:
-    """Cancels the task when the block is left."""
-    try:
-        yield
-    finally:
-        task.cancel()
 
 
 @contextlib.contextmanager

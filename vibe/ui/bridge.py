@@ -166,7 +166,7 @@ class Bridge:
         return self._wait(run, BOX_S + self.settings.limits.seconds)
 
     def live(self, app_id: str) -> Live | None:
-        return self._wait(_called(self._studio.live, app_id))
+        return self._studio.live(app_id)
 
     def lives(self) -> list[Live]:
         return self._wait(_called(self._studio.previews.all))

@@ -122,7 +122,7 @@ def _keeping(bridge: Bridge) -> None:
             min_value=0,
             value=settings.warm_boxes,
             step=1,
-            help="Apps open sooner with them. Each takes about 150 MB of memory that nothing else "
+            help="Apps open sooner with them. Each takes about 260 MB of memory that nothing else "
             "needs. 0: none. Counts from the next start of Vibe.",
         )
         pressed = st.form_submit_button("Save habits", icon=":material/save:")
