@@ -70,8 +70,8 @@ def sources(bridge: Bridge) -> None:
         rows.append({"Setting": plain(name), "Value": plain(value), "From": plain(origin)})
     st.table(rows)
     st.caption(
-        "gallery, host, port, url, preview\\_url, engine, warm\\_boxes and boxes\\_gib hold from the "
-        "next start; change them in the file or in the environment."
+        "gallery, host, port, url, preview\\_url, engine, warm\\_boxes and boxes\\_gib hold from "
+        "the next start; change them in the file or in the environment."
     )
 
 
