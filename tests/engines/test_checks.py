@@ -201,6 +201,23 @@ async def test_a_button_that_does_nothing_is_found(workshop: Workshop) -> None:
     assert failed(found) == "controls: Nothing happens on: 'Roll the dice'."
 
 
+async def test_a_click_that_streamlit_answers_late_is_no_dead_button(workshop: Workshop) -> None:
+    """On a busy machine the script began after both tries were over: the second found the page as
+    the first had made it."""
+    page = (
+        "<div data-testid=stApp data-test-script-state=notRunning><div data-testid=stMain>"
+        "<b>Sums</b> <button>Write the sum</button>{dead} <i></i></div></div><script>"
+        "document.querySelectorAll('button').forEach(button => button.onclick = () => {{"
+        "const app = document.querySelector('[data-testid=stApp]').dataset;"
+        "setTimeout(() => app.testScriptState = 'running', 1500);"
+        "setTimeout(() => {{ app.testScriptState = 'notRunning'; if (button.innerText !== 'Idle')"
+        "document.querySelector('i').innerText = 'It is written.' }}, 1600) }})</script>"
+    )
+    assert failed(await workshop.page(page.format(dead=""))) == ""
+    found = await workshop.page(page.format(dead="<button>Idle</button>"))
+    assert failed(found) == "controls: Nothing happens on: 'Idle'."
+
+
 async def test_a_button_that_asks_for_a_file_is_live(workshop: Workshop) -> None:
     body = "<input type=file id=f hidden><button onclick='f.click()'>Choose a file</button>"
     assert (await workshop.page(body)).failed is None

@@ -100,12 +100,12 @@ async def test_servers_that_hang_are_given_up_and_do_not_delay_the_one_that_answ
 
     async def answers(exchange):
         told.append("asked")
-        await answer_json({"data": [{"id": "real"}]})(exchange)
+        await server.list_models(exchange)
 
     async with (
         ModelServer(listing=hang) as hanging,
         ModelServer(listing=drip) as dripping,
-        ModelServer(listing=answers) as server,
+        ModelServer(models=("real",), listing=answers) as server,
     ):
         servers = local(Ollama=hanging, LM_Studio=dripping, vLLM=server)
         endpoint = await find_endpoint(Settings(), servers)

@@ -238,11 +238,15 @@
   }
 
   const pause = (ms) => new Promise((done) => setTimeout(done, ms));
-  let touched = performance.now(), observing = false;
+  const BEGINS_MS = 4000; // a busy machine's Streamlit takes so long to begin what a click asks for
+  let touched = performance.now(), observing = false, runs = 0;
   function observe() {
     if (observing) return;
     observing = true;
-    new MutationObserver(() => { touched = performance.now(); }).observe(document, {
+    new MutationObserver((records) => {
+      touched = performance.now();
+      if (records.some((one) => one.attributeName === "data-test-script-state")) runs++;
+    }).observe(document, {
       subtree: true, childList: true, characterData: true, attributes: true });
   }
 
@@ -258,16 +262,23 @@
     }
   }
 
-  let before = "", heard = 0;
+  let before = "", heard = 0, ran = 0;
+  const differs = () => snapshot() !== before || dialogs + opened !== heard;
   async function changed(most) {
     const since = performance.now();
     if (streamlit()) {
-      while (idle() && performance.now() - since < most) await pause(15);
+      // The script runs for whatever is used, be it for nothing; what opens without it shows
+      let seen = touched;
+      while (ran === runs && idle() && performance.now() - since < BEGINS_MS) {
+        await pause(15);
+        if (seen !== touched && differs()) break;
+        seen = touched;
+      }
       await quiet(60, most);
-      return snapshot() !== before || dialogs + opened !== heard;
+      return differs();
     }
     while (performance.now() - since < most) {
-      if (snapshot() !== before || dialogs + opened !== heard) return true;
+      if (differs()) return true;
       await pause(performance.now() - since < 100 ? 16 : 60);
     }
     return false;
@@ -303,8 +314,10 @@
       // before it is used is kept for `changed`.
       const found = controls().find((one) => ["tag", "type", "label", "nth"].every(
         (key) => one[key] === control[key]));
+      observe();
       before = snapshot();
       heard = dialogs + opened;
+      ran = runs;
       return found ? reachable(found.element) && found.element : null;
     },
     overview() {
