@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 LOCAL_SERVERS = (("Ollama", 11434), ("LM Studio", 1234), ("llama.cpp", 8080), ("vLLM", 8000))
 """Model servers and the ports they use when nobody says otherwise, in the order of preference."""
-PROBE_S = 2.0
+PROBE_S = 0.5
 """How long a local server has to list its models."""
 LIST_S = 3.0
 """How long an endpoint that was set has to list its models; without a list it is used unlisted."""
